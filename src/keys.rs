@@ -1,0 +1,1 @@
+//! Pure: how local paths become keys, and keys become safe relative paths.

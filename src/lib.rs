@@ -1,0 +1,2 @@
+//! s3bulk
+pub mod error;
