@@ -1,2 +1,8 @@
 //! s3bulk
+pub mod client;
+pub mod config;
 pub mod error;
+pub mod flow;
+pub mod keys;
+pub mod plan;
+pub mod wire;

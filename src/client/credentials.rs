@@ -1,0 +1,206 @@
+//! Identities for both planes: static keys, or the SDK's default chain behind one cache that refreshes in time.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::provider_config::ProviderConfig;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, future};
+use aws_smithy_runtime_api::client::identity::Identity;
+use aws_types::region::Region;
+use tokio::sync::OnceCell;
+
+use super::http::SdkHttp;
+use crate::config::CredentialSource;
+use crate::error::{Error, Kind, Result};
+use crate::wire::Identities;
+use crate::wire::body::BoxFuture;
+
+/// Refresh so long before the end, or a quarter of the lifetime where that is less (PITFALLS 2.8).
+const EARLY: Duration = Duration::from_secs(300);
+/// Between two tries while the old credentials still hold.
+const BETWEEN_TRIES: Duration = Duration::from_secs(1);
+
+/// The one place both planes take identities from.
+#[derive(Debug)]
+pub struct CredentialCache {
+    source: CredentialSource,
+    region: String,
+    http: SdkHttp,
+    chain: OnceCell<DefaultCredentialsChain>,
+    known: Mutex<Option<Known>>,
+    refreshing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    identity: Identity,
+    /// When to ask again; `None`: never.
+    refresh_at: Option<SystemTime>,
+    tried: Instant,
+}
+
+impl Known {
+    fn new(credentials: Credentials) -> Self {
+        let refresh_at = credentials.expiry().map(|expiry| refresh_time(SystemTime::now(), expiry));
+        Self { identity: credentials.into(), refresh_at, tried: Instant::now() }
+    }
+
+    fn is_due(&self, now: SystemTime) -> bool {
+        self.refresh_at.is_some_and(|at| now >= at)
+    }
+
+    fn has_expired(&self, now: SystemTime) -> bool {
+        self.identity.expiration().is_some_and(|expiry| now >= expiry)
+    }
+}
+
+/// When credentials that end at `expiry` are asked for again.
+fn refresh_time(now: SystemTime, expiry: SystemTime) -> SystemTime {
+    let lifetime = expiry.duration_since(now).unwrap_or_default();
+    expiry.checked_sub(EARLY.min(lifetime / 4)).unwrap_or(now)
+}
+
+impl CredentialCache {
+    /// A cache over a source. Asks nobody yet.
+    pub fn new(source: CredentialSource, region: String, http: SdkHttp) -> Arc<Self> {
+        let known = match &source {
+            CredentialSource::Static { access_key, secret_key, session_token } => {
+                let token = session_token.as_ref().map(|token| token.expose().to_owned());
+                Some(Known::new(Credentials::new(access_key, secret_key.expose(), token, None, "s3bulk")))
+            }
+            CredentialSource::DefaultChain { .. } => None,
+        };
+        Arc::new(Self {
+            source,
+            region,
+            http,
+            chain: OnceCell::new(),
+            known: Mutex::new(known),
+            refreshing: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    fn peek(&self) -> Option<Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn current(&self) -> Result<Identity> {
+        let _one_at_a_time = self.refreshing.lock().await;
+        let known = self.peek();
+        let now = SystemTime::now();
+        if let Some(known) = &known
+            && (!known.is_due(now) || (!known.has_expired(now) && known.tried.elapsed() < BETWEEN_TRIES))
+        {
+            return Ok(known.identity.clone());
+        }
+        match self.ask().await {
+            Ok(credentials) => {
+                let fresh = Known::new(credentials);
+                let identity = fresh.identity.clone();
+                *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(fresh);
+                Ok(identity)
+            }
+            Err(error) => match known {
+                // The old ones still hold: S3 decides, and there will be another try in a second.
+                Some(mut known) if !known.has_expired(now) => {
+                    known.tried = Instant::now();
+                    let identity = known.identity.clone();
+                    *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+                    Ok(identity)
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    async fn ask(&self) -> Result<Credentials> {
+        let CredentialSource::DefaultChain { profile } = &self.source else {
+            return Err(Error::new(Kind::Credentials, "S3 says that the credentials given have expired"));
+        };
+        let chain = self.chain.get_or_init(|| self.build_chain(profile.as_deref())).await;
+        chain.provide_credentials().await.map_err(|error| match error {
+            CredentialsError::CredentialsNotLoaded(_) => {
+                Error::new(Kind::NoCredentials, "Unable to locate credentials").caused_by(error)
+            }
+            other => {
+                let text = format!("credentials could not be loaded: {}", chain_text(&other));
+                Error::new(Kind::Credentials, text).caused_by(other)
+            }
+        })
+    }
+
+    async fn build_chain(&self, profile: Option<&str>) -> DefaultCredentialsChain {
+        let region = Region::new(self.region.clone());
+        let config = ProviderConfig::default().with_http_client(self.http.clone()).with_region(Some(region.clone()));
+        let mut builder = DefaultCredentialsChain::builder().region(region).configure(config);
+        if let Some(profile) = profile {
+            builder = builder.profile_name(profile);
+        }
+        builder.build().await
+    }
+}
+
+/// The texts of an error and all below it: the SDK's outer ones say little.
+fn chain_text(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut below = error.source();
+    while let Some(current) = below {
+        text = format!("{text}: {current}");
+        below = current.source();
+    }
+    text
+}
+
+/// The cache as the data plane sees it.
+#[derive(Debug, Clone)]
+pub struct SharedCredentials(pub Arc<CredentialCache>);
+
+impl Identities for SharedCredentials {
+    fn identity(&self) -> BoxFuture<Result<Identity>> {
+        let cache = self.0.clone();
+        Box::pin(async move { cache.current().await })
+    }
+
+    fn known(&self) -> Option<Identity> {
+        let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.as_ref()?;
+        (!known.is_due(SystemTime::now())).then(|| known.identity.clone())
+    }
+
+    fn forget(&self) {
+        if matches!(self.0.source, CredentialSource::DefaultChain { .. }) {
+            *self.0.known.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+}
+
+/// The cache as the SDK sees it.
+impl ProvideCredentials for SharedCredentials {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async move {
+            let identity = self.0.current().await.map_err(CredentialsError::provider_error)?;
+            let credentials = identity.data::<Credentials>().cloned();
+            credentials.ok_or_else(|| CredentialsError::unhandled("the identity holds no credentials"))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_refreshed_five_minutes_or_a_quarter_early() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        for (lifetime, early) in [(3600, 300), (1200, 300), (400, 100), (20, 5), (0, 0)] {
+            let expiry = now + Duration::from_secs(lifetime);
+            assert_eq!(refresh_time(now, expiry), expiry - Duration::from_secs(early), "{lifetime}");
+        }
+    }
+}

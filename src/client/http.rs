@@ -1,0 +1,118 @@
+//! The SDK's requests over the pool of the data plane: one TLS set-up, one limit of time, one place that opens sockets.
+
+use std::fmt;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use http::{HeaderValue, Method, Request, header};
+use http_body_util::BodyExt;
+
+use crate::error::{Error, Kind, Result};
+use crate::wire::body::Payload;
+use crate::wire::pool::{Pool, Sending, Timeouts};
+use crate::wire::response::ServerResponse;
+
+/// The longest answer of a control request. A page of 1,000 keys of 1,024 bytes, each byte percent-encoded, with XML
+/// around it is below 8 MiB.
+const LONGEST_ANSWER: usize = 16 << 20;
+
+/// An `HttpClient` for the SDK over a pool.
+#[derive(Clone)]
+pub struct SdkHttp {
+    pool: Pool,
+    timeouts: Timeouts,
+}
+
+impl SdkHttp {
+    /// Sends through `pool` within these limits.
+    pub fn new(pool: Pool, timeouts: Timeouts) -> Self {
+        Self { pool, timeouts }
+    }
+
+    async fn send(&self, request: HttpRequest, timeouts: Timeouts) -> Result<HttpResponse> {
+        let broken = |error: &dyn fmt::Display| Error::new(Kind::Internal, format!("the SDK's request: {error}"));
+        let (parts, body) = request.try_into_http1x().map_err(|error| broken(&error))?.into_parts();
+        let body = body.collect().await.map_err(|error| broken(&error))?.to_bytes();
+        let mut head = Request::from_parts(parts, ());
+        if !head.headers().contains_key(header::HOST)
+            && let Some(authority) = head.uri().authority()
+        {
+            let secure = head.uri().scheme_str() == Some("https");
+            let default = if secure { 443 } else { 80 };
+            let text = authority.as_str();
+            let host = match authority.port_u16() {
+                Some(port) if port == default => text.rsplit_once(':').map_or(text, |(host, _)| host),
+                _ => text,
+            };
+            let host = HeaderValue::from_str(host).map_err(|error| broken(&error))?;
+            head.headers_mut().insert(header::HOST, host);
+        }
+        if matches!(*head.method(), Method::PUT | Method::POST) {
+            head.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        }
+        // Creating or completing an upload twice is not the same as once: those are retried by who knows.
+        let replayable = *head.method() != Method::POST;
+        let sending = Sending { timeouts, replayable, expect_continue: false, window: None };
+        let answer = self.pool.send(&head, &Payload::Bytes(body), &sending).await?;
+        let mut response = ServerResponse::new(answer, timeouts.read, None);
+        let body = response.collect(LONGEST_ANSWER).await?;
+        if let Some(length) = response.content_length()
+            && length != body.len() as u64
+            && *head.method() != Method::HEAD
+        {
+            return Err(Error::new(Kind::BodyCut, format!("the answer has {} of {length} bytes", body.len())));
+        }
+        let mut built = http::Response::new(SdkBody::from(body));
+        *built.status_mut() = response.status;
+        // The SDK refuses header values that are not text; nothing it reads here is anything else.
+        for (name, value) in &response.headers {
+            if value.to_str().is_ok() {
+                built.headers_mut().append(name.clone(), value.clone());
+            }
+        }
+        HttpResponse::try_from(built)
+            .map_err(|error| Error::new(Kind::BadResponse, format!("the answer can't be understood: {error}")))
+    }
+}
+
+impl fmt::Debug for SdkHttp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SdkHttp")
+    }
+}
+
+impl HttpClient for SdkHttp {
+    fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        // The credential providers come with limits of their own: an address that answers nowhere but on EC2 must
+        // not cost a minute.
+        let timeouts = Timeouts {
+            connect: settings.connect_timeout().unwrap_or(self.timeouts.connect),
+            read: settings.read_timeout().unwrap_or(self.timeouts.read),
+        };
+        SharedHttpConnector::new(Connector { http: self.clone(), timeouts })
+    }
+}
+
+#[derive(Debug)]
+struct Connector {
+    http: SdkHttp,
+    timeouts: Timeouts,
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let (http, timeouts) = (self.http.clone(), self.timeouts);
+        HttpConnectorFuture::new(async move {
+            http.send(request, timeouts).await.map_err(|error| match error.kind() {
+                Kind::ConnectTimeout | Kind::ReadTimeout => ConnectorError::timeout(Box::new(error)),
+                Kind::Connect | Kind::ConnectionClosed | Kind::BodyCut => ConnectorError::io(Box::new(error)),
+                _ => ConnectorError::other(Box::new(error), None),
+            })
+        })
+    }
+}

@@ -1,0 +1,172 @@
+//! The client: credentials, endpoints, and the control plane (buckets, listings, multipart uploads) over aws-sdk-s3.
+
+mod bucket;
+mod cache;
+mod credentials;
+mod failure;
+mod http;
+mod listing;
+mod multipart;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_s3::config::{
+    BehaviorVersion, IdentityCache, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+    StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
+};
+
+pub use cache::{Cache, CacheInfo};
+pub use listing::{Listed, Listing};
+pub use multipart::{MultipartUpload, UploadedPart};
+
+use self::credentials::{CredentialCache, SharedCredentials};
+use self::http::SdkHttp;
+use crate::config::{ClientConfig, TransferOptions};
+use crate::error::{Error, Kind, Result};
+use crate::flow::Window;
+use crate::wire::Wire;
+use crate::wire::body::BoxFuture;
+use crate::wire::checksum::Accepted;
+use crate::wire::endpoint::Endpoints;
+use crate::wire::pool::{Pool, Timeouts};
+use crate::wire::retry::Retry;
+use crate::wire::sign::Clock;
+use crate::wire::tls::Tls;
+
+/// The longest any connection may take, whatever the options of a client on the same pool say.
+const LONGEST_CONNECT: Duration = Duration::from_secs(300);
+
+/// A client. Clones share everything.
+#[derive(Clone)]
+pub struct Client {
+    config: Arc<ClientConfig>,
+    options: Arc<TransferOptions>,
+    wire: Arc<Wire>,
+    credentials: SharedCredentials,
+    sdk: aws_sdk_s3::Client,
+}
+
+impl Client {
+    /// Builds a client. No network I/O, no files but a CA bundle.
+    pub fn new(config: ClientConfig, options: TransferOptions) -> Result<Self> {
+        config.validate()?;
+        options.validate()?;
+        let pool = Pool::new(Tls::new(config.ca_bundle.as_deref())?, LONGEST_CONNECT);
+        let http = SdkHttp::new(pool.clone(), timeouts(&options));
+        let cache = CredentialCache::new(config.credentials.clone(), config.region.clone(), http);
+        let credentials = SharedCredentials(cache);
+        let wire = Arc::new(Wire {
+            pool,
+            endpoints: Endpoints::new(config.clone()),
+            accepted: Accepted::default(),
+            clock: Clock::default(),
+            identities: Arc::new(credentials.clone()),
+        });
+        Ok(Self::assemble(Arc::new(config), options, wire, credentials))
+    }
+
+    /// The same pool, credentials and memory of endpoints, under other limits.
+    pub fn with_options(&self, options: TransferOptions) -> Result<Self> {
+        options.validate()?;
+        Ok(Self::assemble(self.config.clone(), options, self.wire.clone(), self.credentials.clone()))
+    }
+
+    fn assemble(
+        config: Arc<ClientConfig>,
+        options: TransferOptions,
+        wire: Arc<Wire>,
+        credentials: SharedCredentials,
+    ) -> Self {
+        // Retries, time limits and checksums are ours; the SDK's would multiply with them.
+        let mut sdk = aws_sdk_s3::Config::builder();
+        sdk.set_endpoint_url(config.endpoint_url.clone());
+        let sdk = sdk
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .http_client(SdkHttp::new(wire.pool.clone(), timeouts(&options)))
+            .region(Region::new(config.region.clone()))
+            .force_path_style(config.force_path_style())
+            .credentials_provider(credentials.clone())
+            .identity_cache(IdentityCache::no_cache())
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::disabled())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            .build();
+        let sdk = aws_sdk_s3::Client::from_conf(sdk);
+        Self { config, options: Arc::new(options), wire, credentials, sdk }
+    }
+
+    /// What the client was made of.
+    pub fn config(&self) -> &ClientConfig {
+        &self.config
+    }
+
+    /// The limits of its transfers.
+    pub fn options(&self) -> &Arc<TransferOptions> {
+        &self.options
+    }
+
+    /// The data plane.
+    pub fn wire(&self) -> &Arc<Wire> {
+        &self.wire
+    }
+
+    /// Refuses what must not reach a server: with an empty key a PutObject would be a CreateBucket.
+    pub fn check_names(bucket: &str, key: Option<&str>) -> Result<()> {
+        if bucket.is_empty() {
+            return Err(Error::new(Kind::InvalidParameter, "the bucket name is empty"));
+        }
+        if key == Some("") {
+            return Err(Error::new(Kind::InvalidParameter, "the key is empty"));
+        }
+        Ok(())
+    }
+
+    /// The settings for a bucket that is in another region than the client.
+    fn moved(&self, bucket: &str) -> Option<aws_sdk_s3::config::Builder> {
+        let region = self.wire.endpoints.region(bucket);
+        (region != self.config.region).then(|| aws_sdk_s3::config::Builder::new().region(Region::new(region)))
+    }
+
+    /// Runs one control operation with our retries.
+    async fn retried<T>(
+        &self,
+        operation: &'static str,
+        (bucket, key): (&str, &str),
+        window: Option<&Window>,
+        mut send: impl FnMut() -> BoxFuture<Result<T>> + Send,
+    ) -> Result<T> {
+        let mut retry = Retry::new(&self.options);
+        loop {
+            retry.begin();
+            let error = match send().await {
+                Ok(done) => return Ok(done),
+                Err(error) => error.during(operation).of_object(bucket, key),
+            };
+            let error = match self.wire.endpoints.target(bucket).await {
+                Ok(target) => error.at_endpoint(&target.endpoint()),
+                Err(unresolved) => return Err(unresolved.during(operation)),
+            };
+            self.wire.pause(&mut retry, error, bucket, window).await?;
+        }
+    }
+}
+
+fn timeouts(options: &TransferOptions) -> Timeouts {
+    Timeouts { connect: options.connect_timeout, read: options.read_timeout }
+}
+
+/// Sends an SDK operation, where the bucket is, and puts its error into our words.
+macro_rules! send {
+    ($client:expr, $bucket:expr, $operation:expr) => {{
+        let operation = $operation.customize();
+        let operation = match $client.moved($bucket) {
+            Some(settings) => operation.config_override(settings),
+            None => operation,
+        };
+        operation.send().await.map_err($crate::client::failure::from_sdk)
+    }};
+}
+pub(crate) use send;

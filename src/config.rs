@@ -1,0 +1,268 @@
+//! The settings of a client and the limits of its transfers, validated once. Every default stands beside its source.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::error::{Error, Kind, Result};
+use crate::plan::{MAXIMUM_PART_SIZE, MINIMUM_PART_SIZE};
+
+/// `multipart_chunksize` of boto3's `TransferConfig`: 8 MiB.
+pub const DEFAULT_PART_SIZE: u64 = 8 << 20;
+/// The threshold of AWS's Rust transfer manager. Below two parts a multipart upload costs two requests and gains nothing.
+pub const DEFAULT_MULTIPART_THRESHOLD: u64 = 16 << 20;
+/// Measured (docs/decisions/0001): 16 parts in flight streamed in 256 KiB buffers need 10 MiB; the rest is for small
+/// files loaded ahead.
+pub const DEFAULT_MEMORY_LIMIT: u64 = 64 << 20;
+/// Total attempts of botocore's `legacy` retry mode.
+pub const DEFAULT_MAX_ATTEMPTS: u32 = 5;
+/// `connect_timeout` of `botocore.config.Config`.
+pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+/// `read_timeout` of `botocore.config.Config`.
+pub const DEFAULT_READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// The most units (small objects, parts) in flight unless `max_concurrency` says otherwise. At 20 ms latency 512 lanes
+/// carry 25,000 requests a second, more than one prefix of S3 accepts (5,500 GET, 3,500 PUT).
+pub const DEFAULT_MAX_CONCURRENCY: usize = 512;
+
+/// A secret that no `Debug` and no message shows.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
+    }
+
+    /// The secret itself, for signing.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Where credentials come from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum CredentialSource {
+    /// Keys that the caller gave, or that the environment held when the client was made.
+    Static {
+        /// Access key id.
+        access_key: String,
+        /// Secret access key.
+        secret_key: Secret,
+        /// Session token of temporary credentials.
+        session_token: Option<Secret>,
+    },
+    /// The SDK's default chain: profile, web identity, container, instance metadata; refreshed while a transfer runs.
+    DefaultChain {
+        /// Profile name; `None` is `default`.
+        profile: Option<String>,
+    },
+}
+
+/// How bucket names go into URLs, in botocore's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum AddressingStyle {
+    /// Path style for an endpoint of one's own, virtual-hosted for AWS's.
+    #[default]
+    Auto,
+    /// `https://endpoint/bucket/key`.
+    Path,
+    /// `https://bucket.endpoint/key`.
+    Virtual,
+}
+
+impl AddressingStyle {
+    /// Reads botocore's name of a style.
+    pub fn from_name(name: &str) -> Result<Self> {
+        match name {
+            "auto" => Ok(Self::Auto),
+            "path" => Ok(Self::Path),
+            "virtual" => Ok(Self::Virtual),
+            other => Err(Error::new(
+                Kind::InvalidConfiguration,
+                format!("addressing_style must be 'auto', 'path' or 'virtual', not {other:?}"),
+            )),
+        }
+    }
+}
+
+/// What a client is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ClientConfig {
+    /// Endpoint with scheme; `None` is AWS's own for the region.
+    pub endpoint_url: Option<String>,
+    /// Region that requests are signed for.
+    pub region: String,
+    /// How bucket names go into URLs.
+    pub addressing_style: AddressingStyle,
+    /// Where credentials come from.
+    pub credentials: CredentialSource,
+    /// PEM file that replaces the system's trusted certificates (`AWS_CA_BUNDLE`).
+    pub ca_bundle: Option<PathBuf>,
+}
+
+impl ClientConfig {
+    /// Whether bucket names stay in the path. botocore's `auto` means path style for an endpoint of one's own.
+    pub fn force_path_style(&self) -> bool {
+        match self.addressing_style {
+            AddressingStyle::Auto => self.endpoint_url.is_some(),
+            AddressingStyle::Path => true,
+            AddressingStyle::Virtual => false,
+        }
+    }
+
+    /// Refuses what can't be used, before anything is built from it.
+    pub fn validate(&self) -> Result<()> {
+        if let Some(url) = &self.endpoint_url {
+            let parsed: Option<http::Uri> = url.parse().ok();
+            let usable = parsed
+                .as_ref()
+                .is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
+            if !usable {
+                return Err(Error::new(Kind::InvalidConfiguration, format!("Invalid endpoint: {url}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the SHA-256 of a body goes into the signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum PayloadSigning {
+    /// Signed on plain http, `UNSIGNED-PAYLOAD` on https, as botocore does; the checksum header goes along in both.
+    #[default]
+    Auto,
+    /// Signed on https too.
+    Always,
+    /// `UNSIGNED-PAYLOAD` on plain http too: faster, and the checksum header alone protects the body.
+    Never,
+}
+
+/// The limits of the transfers of one client.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TransferOptions {
+    /// The most units (small objects, parts) in flight; the window adapts below it.
+    pub max_concurrency: usize,
+    /// Size of parts and ranges in bytes; grown where a file needs more than 10,000.
+    pub part_size: u64,
+    /// From this size on a file goes up in parts and an object comes down in ranges.
+    pub multipart_threshold: u64,
+    /// Bytes of all buffers together.
+    pub memory_limit: u64,
+    /// Requests for one operation, the first included, that transient errors may cost. 1 switches retries off.
+    pub max_attempts: u32,
+    /// Limit for name resolution, TCP and TLS together.
+    pub connect_timeout: Duration,
+    /// Limit for a time without any progress.
+    pub read_timeout: Duration,
+    /// Whether the body's SHA-256 is signed.
+    pub payload_signing: PayloadSigning,
+}
+
+impl Default for TransferOptions {
+    fn default() -> Self {
+        Self {
+            max_concurrency: DEFAULT_MAX_CONCURRENCY,
+            part_size: DEFAULT_PART_SIZE,
+            multipart_threshold: DEFAULT_MULTIPART_THRESHOLD,
+            memory_limit: DEFAULT_MEMORY_LIMIT,
+            max_attempts: DEFAULT_MAX_ATTEMPTS,
+            connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            read_timeout: DEFAULT_READ_TIMEOUT,
+            payload_signing: PayloadSigning::default(),
+        }
+    }
+}
+
+impl TransferOptions {
+    /// Refuses values that can't work, naming the field.
+    pub fn validate(&self) -> Result<()> {
+        let refuse = |text: String| Err(Error::new(Kind::InvalidConfiguration, text));
+        if self.max_concurrency == 0 {
+            return refuse("max_concurrency must be at least 1".into());
+        }
+        if !(MINIMUM_PART_SIZE..=MAXIMUM_PART_SIZE).contains(&self.part_size) {
+            return refuse(format!("part_size must be 5 MiB to 5 GiB, not {} bytes", self.part_size));
+        }
+        if !(1..=MAXIMUM_PART_SIZE).contains(&self.multipart_threshold) {
+            return refuse(format!("multipart_threshold must be 1 byte to 5 GiB, not {}", self.multipart_threshold));
+        }
+        if self.memory_limit < 4 << 20 {
+            return refuse(format!("memory_limit must be at least 4 MiB, not {} bytes", self.memory_limit));
+        }
+        if self.max_attempts == 0 {
+            return refuse("max_attempts must be at least 1".into());
+        }
+        if self.connect_timeout.is_zero() {
+            return refuse("connect_timeout must be more than 0".into());
+        }
+        if self.read_timeout.is_zero() {
+            return refuse("read_timeout must be more than 0".into());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(endpoint: Option<&str>, style: AddressingStyle) -> ClientConfig {
+        ClientConfig {
+            endpoint_url: endpoint.map(str::to_owned),
+            region: "us-east-1".into(),
+            addressing_style: style,
+            credentials: CredentialSource::DefaultChain { profile: None },
+            ca_bundle: None,
+        }
+    }
+
+    #[test]
+    fn auto_means_path_style_for_an_endpoint_of_ones_own() {
+        for (endpoint, style, path) in [
+            (Some("http://h:1"), AddressingStyle::Auto, true),
+            (None, AddressingStyle::Auto, false),
+            (Some("http://h:1"), AddressingStyle::Virtual, false),
+            (None, AddressingStyle::Path, true),
+        ] {
+            assert_eq!(config(endpoint, style).force_path_style(), path, "{endpoint:?} {style:?}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_needs_scheme_and_host() {
+        for (url, good) in [("http://h:1", true), ("https://h", true), ("h:1", false), ("ftp://h", false), ("", false)]
+        {
+            assert_eq!(config(Some(url), AddressingStyle::Auto).validate().is_ok(), good, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_bad_limit_is_refused_by_name() {
+        let base = TransferOptions::default;
+        for (options, field) in [
+            (TransferOptions { max_concurrency: 0, ..base() }, "max_concurrency"),
+            (TransferOptions { part_size: 1, ..base() }, "part_size"),
+            (TransferOptions { multipart_threshold: 0, ..base() }, "multipart_threshold"),
+            (TransferOptions { memory_limit: 1, ..base() }, "memory_limit"),
+            (TransferOptions { max_attempts: 0, ..base() }, "max_attempts"),
+            (TransferOptions { connect_timeout: Duration::ZERO, ..base() }, "connect_timeout"),
+            (TransferOptions { read_timeout: Duration::ZERO, ..base() }, "read_timeout"),
+        ] {
+            let error = options.validate().unwrap_err();
+            assert!(error.message().starts_with(field), "{error}");
+        }
+        assert!(base().validate().is_ok());
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        assert_eq!(format!("{:?}", Secret::new("hush")), "***");
+    }
+}

@@ -1,0 +1,117 @@
+//! Makes connections: name, TCP, TLS, under one limit of time.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tower_service::Service;
+
+use super::resolve::Resolver;
+use super::socket::{Socket, WRITE_STALL_LIMIT};
+use super::tls::{Tls, handshake_error, server_name};
+use crate::error::{Error, Kind, Result};
+
+/// How long one address has the field alone (RFC 8305 section 5, "Connection Attempt Delay").
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// Makes the connections of one pool.
+#[derive(Clone)]
+pub struct Connector(Arc<Shared>);
+
+struct Shared {
+    resolver: Resolver,
+    tls: Tls,
+    limit: Duration,
+}
+
+impl Connector {
+    /// A connector that gives up after `limit`; a request with a shorter limit gives up earlier.
+    pub fn new(tls: Tls, limit: Duration) -> Self {
+        Self(Arc::new(Shared { resolver: Resolver::default(), tls, limit }))
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Socket>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let shared = self.0.clone();
+        Box::pin(async move {
+            let Ok(connected) = tokio::time::timeout(shared.limit, shared.connect(&uri)).await else {
+                return Err(Error::new(Kind::ConnectTimeout, format!("no connection within {:?}", shared.limit)));
+            };
+            connected
+        })
+    }
+}
+
+impl Shared {
+    async fn connect(&self, uri: &Uri) -> Result<TokioIo<Socket>> {
+        let secure = uri.scheme_str() == Some("https");
+        let host = uri.host().unwrap_or_default();
+        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let tcp = self.reach(host, port).await?;
+        if !secure {
+            return Ok(Socket::plain(tcp));
+        }
+        let connector = self.tls.connector()?;
+        let tls = connector.connect(server_name(host)?, tcp).await.map_err(|error| handshake_error(error, host))?;
+        Ok(Socket::tls(tls))
+    }
+
+    /// The first address that answers; the next one starts when the one before has failed or had its head start.
+    async fn reach(&self, host: &str, port: u16) -> Result<TcpStream> {
+        let unreachable = |error: std::io::Error| {
+            let text = format!("could not connect to {host}:{port}: {error}");
+            Error::new(Kind::Connect, text).caused_by(error)
+        };
+        let mut waiting = self.resolver.addresses(host, port).await.map_err(unreachable)?.into_iter();
+        let mut trying: JoinSet<(SocketAddr, std::io::Result<TcpStream>)> = JoinSet::new();
+        let mut last = None;
+        loop {
+            match waiting.next() {
+                Some(address) => {
+                    trying.spawn(async move { (address, dial(address).await) });
+                }
+                None if trying.is_empty() => {
+                    let none = || std::io::Error::new(std::io::ErrorKind::NotFound, "no address");
+                    return Err(unreachable(last.unwrap_or_else(none)));
+                }
+                None => {}
+            }
+            let alone = if waiting.len() == 0 { self.limit } else { HEAD_START };
+            match tokio::time::timeout(alone, trying.join_next()).await {
+                Ok(Some(Ok((_, Ok(stream))))) => return Ok(stream),
+                Ok(Some(Ok((address, Err(error))))) => {
+                    self.resolver.failed(host, address);
+                    last = Some(error);
+                }
+                Ok(Some(Err(panicked))) => return Err(Error::new(Kind::Internal, panicked.to_string())),
+                Ok(None) | Err(_) => {}
+            }
+        }
+    }
+}
+
+async fn dial(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    // Small requests go out at once. Buffer sizes stay as they are: setting them switches the kernel's tuning off.
+    stream.set_nodelay(true)?;
+    // Also covers what waits in the kernel after the socket was closed.
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(WRITE_STALL_LIMIT))?;
+    Ok(stream)
+}

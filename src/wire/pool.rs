@@ -1,0 +1,233 @@
+//! The one connection pool: sends a request and waits for the head of its answer, with every limit of time, and without
+//! leaving a connection behind that nobody waits for.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{Extensions, Request, Response};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Notify;
+
+use super::body::{BodyState, BoxFuture, Payload, RequestBody};
+use super::connector::Connector;
+use super::failure::{from_hyper, is_cut_write};
+use super::socket::ConnectionHandle;
+use super::tls::Tls;
+use crate::error::{Error, Kind, Result};
+use crate::flow::Window;
+
+/// S3 closes idle connections after about 20 s, other servers after 5 (PITFALLS 1.7): below both.
+const IDLE_LIMIT: Duration = Duration::from_secs(4);
+/// hyper's read buffer per connection; it is counted in the memory budget.
+pub const READ_BUFFER: usize = 256 << 10;
+/// Objects may have as much metadata as S3 allows in many small headers; hyper's own limit is 100.
+const MAXIMUM_HEADERS: usize = 2048;
+/// How often a request is sent again at once because a kept connection turned out to be closed.
+const STALE_RESENDS: usize = 2;
+/// How long `100 Continue` is waited for (RFC 9110 section 10.1.1 leaves it to the client; curl waits 1 s).
+const CONTINUE_LIMIT: Duration = Duration::from_secs(1);
+/// The slowest transfer that counts as one, in bytes per second.
+pub const MINIMUM_RATE: u64 = 1 << 10;
+
+/// Limits of time for one request.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// Until a connection stands.
+    pub connect: Duration,
+    /// Without progress.
+    pub read: Duration,
+}
+
+/// How a request is sent.
+#[derive(Debug, Clone)]
+pub struct Sending {
+    /// Limits of time.
+    pub timeouts: Timeouts,
+    /// Whether the same bytes may be sent again when a kept connection turns out to be closed.
+    pub replayable: bool,
+    /// Whether the body waits for `100 Continue`.
+    pub expect_continue: bool,
+    /// Where moved bytes are counted.
+    pub window: Option<Window>,
+}
+
+/// The pool. Clones share it.
+#[derive(Clone)]
+pub struct Pool {
+    client: Client<Connector, RequestBody>,
+}
+
+/// An answer's head, and its body still on the connection.
+pub struct Answer {
+    /// Status, headers, body.
+    pub response: Response<Incoming>,
+    /// What is known of the connection.
+    pub connection: Option<ConnectionHandle>,
+    /// Whether the whole request body had been handed over when the head came.
+    pub body_finished: bool,
+}
+
+impl Pool {
+    /// A pool whose connections must stand within `connect_limit`, whatever a request allows.
+    pub fn new(tls: Tls, connect_limit: Duration) -> Self {
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE_LIMIT)
+            .pool_timer(TokioTimer::new())
+            .http1_max_buf_size(READ_BUFFER)
+            .http1_max_headers(MAXIMUM_HEADERS)
+            .retry_canceled_requests(true)
+            .set_host(false)
+            .build(Connector::new(tls, connect_limit));
+        Self { client }
+    }
+
+    /// Sends a request. `head` holds everything but the body.
+    pub async fn send(&self, head: &Request<()>, payload: &Payload, sending: &Sending) -> Result<Answer> {
+        let mut resends = 0;
+        loop {
+            let failure = match self.send_once(head, payload, sending).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            if !(failure.stale && sending.replayable && resends < STALE_RESENDS) {
+                return Err(failure.error);
+            }
+            resends += 1;
+        }
+    }
+
+    async fn send_once(&self, head: &Request<()>, payload: &Payload, sending: &Sending) -> Result<Answer, Failure> {
+        let gate = sending.expect_continue.then(|| Arc::new(Notify::new()));
+        let (body, state) = RequestBody::new(payload.clone(), sending.window.clone(), gate.clone().map(opened));
+        let mut request = Request::new(body);
+        *request.method_mut() = head.method().clone();
+        *request.uri_mut() = head.uri().clone();
+        *request.headers_mut() = head.headers().clone();
+        if let Some(gate) = gate {
+            request.headers_mut().insert(http::header::EXPECT, http::HeaderValue::from_static("100-continue"));
+            hyper::ext::on_informational(&mut request, move |_| gate.notify_one());
+        }
+        let mut guard = Guard { captured: capture_connection(&mut request), state, armed: true };
+        let answered = self.wait(request, &guard, sending.timeouts).await;
+        let connection = guard.connection();
+        match answered {
+            Ok(response) => {
+                guard.armed = false;
+                if let Some(connection) = &connection {
+                    connection.served();
+                }
+                let body_finished = guard.state.is_finished();
+                if !body_finished {
+                    // hyper would go on sending the rest into the void.
+                    guard.state.stop();
+                }
+                Ok(Answer { response, connection, body_finished })
+            }
+            Err(error) => {
+                // The body's own error is the cause; the network's is its consequence.
+                let error = guard.state.error().cloned().unwrap_or(error);
+                let stale = error.kind() == &Kind::ConnectionClosed
+                    && connection.as_ref().is_some_and(ConnectionHandle::was_stale);
+                Err(Failure { error, stale })
+            }
+        }
+    }
+
+    /// Waits for the head. No limit on the whole, only on times without progress.
+    async fn wait(&self, request: Request<RequestBody>, guard: &Guard, limits: Timeouts) -> Result<Response<Incoming>> {
+        let mut answer = pin!(self.client.request(request));
+        let began = Instant::now();
+        let mut deadline = began + limits.connect.min(limits.read);
+        let mut counted = (began, 0);
+        loop {
+            let expired = tokio::time::sleep_until(deadline.into());
+            tokio::select! {
+                biased;
+                answered = &mut answer => return answered.map_err(|error| describe(&error)),
+                () = expired => {}
+            }
+            let now = Instant::now();
+            let Some(connection) = guard.connection() else {
+                if now - began >= limits.connect {
+                    return Err(Error::new(Kind::ConnectTimeout, format!("no connection within {:?}", limits.connect)));
+                }
+                deadline = began + limits.connect;
+                continue;
+            };
+            // A kept connection wrote last for another request, perhaps long ago.
+            let quiet_since = connection.last_write().max(began);
+            if now - quiet_since >= limits.read {
+                let text = format!("no answer within {:?}", limits.read);
+                return Err(Error::new(Kind::ReadTimeout, text));
+            }
+            let (at, written) = counted;
+            if !guard.state.is_finished() && now - at >= limits.read {
+                let moved = connection.written() - written;
+                if moved < MINIMUM_RATE * (now - at).as_secs() && written > 0 {
+                    let text = format!("the server took only {moved} bytes in {:?}", now - at);
+                    return Err(Error::new(Kind::ReadTimeout, text));
+                }
+                counted = (now, connection.written());
+            }
+            deadline = quiet_since + limits.read;
+        }
+    }
+}
+
+/// Why one sending failed.
+struct Failure {
+    error: Error,
+    /// A kept connection was closed before the server saw the request.
+    stale: bool,
+}
+
+fn describe(error: &hyper_util::client::legacy::Error) -> Error {
+    let described = from_hyper(error, "the connection ended before an answer came");
+    if is_cut_write(error) && described.kind() == &Kind::ConnectionClosed {
+        return Error::new(Kind::ConnectionClosed, CUT_WRITE).caused_by(described);
+    }
+    described
+}
+
+/// The message of an error after which the answer may have been lost together with the connection.
+pub const CUT_WRITE: &str = "the server closed the connection while the body was sent; its answer may be lost";
+
+async fn until_open(gate: Arc<Notify>) {
+    // Without an answer the body goes out all the same.
+    let _either_way = tokio::time::timeout(CONTINUE_LIMIT, gate.notified()).await;
+}
+
+fn opened(gate: Arc<Notify>) -> BoxFuture<()> {
+    Box::pin(until_open(gate))
+}
+
+/// Ends body and connection when nobody waits for the answer any more: a request that was given up must not go on.
+struct Guard {
+    captured: CaptureConnection,
+    state: Arc<BodyState>,
+    armed: bool,
+}
+
+impl Guard {
+    fn connection(&self) -> Option<ConnectionHandle> {
+        let metadata = self.captured.connection_metadata();
+        let mut extras = Extensions::new();
+        metadata.as_ref()?.get_extras(&mut extras);
+        extras.remove()
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if self.armed {
+            self.state.stop();
+            if let Some(connection) = self.connection() {
+                connection.kill();
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Answers: read within limits of time, never trusted to be whole because they ended.
+
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode, header};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use super::error_document::parse_error;
+use super::failure::from_hyper;
+use super::pool::{Answer, MINIMUM_RATE};
+use super::socket::ConnectionHandle;
+use crate::error::{Error, Kind, Result};
+use crate::flow::Window;
+
+/// Longest error document that is read (S3's have some hundred bytes).
+const ERROR_LIMIT: usize = 64 << 10;
+/// Longest time for it: an answer that says no is not worth more.
+const ERROR_TIME: Duration = Duration::from_secs(1);
+/// The time over which the rate is averaged.
+const RATE_WINDOW: Duration = Duration::from_secs(60);
+
+/// An answer with a good status.
+pub struct ServerResponse {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// Headers as they came; values may be any bytes.
+    pub headers: HeaderMap,
+    body: Incoming,
+    read_timeout: Duration,
+    /// Time spent waiting and bytes that came, since the rate was last judged.
+    waited: (Duration, u64),
+    window: Option<Window>,
+    connection: Option<ConnectionHandle>,
+    ended: bool,
+}
+
+impl ServerResponse {
+    /// Takes over an answer.
+    pub fn new(answer: Answer, read_timeout: Duration, window: Option<Window>) -> Self {
+        let (parts, body) = answer.response.into_parts();
+        Self {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+            read_timeout,
+            waited: (Duration::ZERO, 0),
+            window,
+            connection: answer.connection,
+            ended: false,
+        }
+    }
+
+    /// A header's text, if it is text.
+    pub fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// `Content-Length`.
+    pub fn content_length(&self) -> Option<u64> {
+        self.header(header::CONTENT_LENGTH)?.parse().ok()
+    }
+
+    /// The next bytes; `None` at the end, which says nothing about being whole: count.
+    pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            let began = Instant::now();
+            let Ok(frame) = tokio::time::timeout(self.read_timeout, self.body.frame()).await else {
+                let text = format!("no byte of the answer within {:?}", self.read_timeout);
+                return Err(Error::new(Kind::ReadTimeout, text));
+            };
+            let bytes = match frame {
+                None => {
+                    self.ended = true;
+                    return Ok(None);
+                }
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(bytes) => bytes,
+                    Err(_trailers) => continue,
+                },
+                Some(Err(error)) => {
+                    let described = from_hyper(&error, "the answer was cut");
+                    return Err(match described.kind() {
+                        Kind::ConnectionClosed => Error::new(Kind::BodyCut, described.message()).caused_by(error),
+                        _ => described,
+                    });
+                }
+            };
+            self.judge_rate(began.elapsed(), bytes.len() as u64)?;
+            if let Some(window) = &self.window {
+                window.moved(bytes.len() as u64);
+            }
+            return Ok(Some(bytes));
+        }
+    }
+
+    /// A server that trickles would never run into a time limit. Only time spent waiting counts.
+    fn judge_rate(&mut self, waited: Duration, bytes: u64) -> Result<()> {
+        self.waited.0 += waited;
+        self.waited.1 += bytes;
+        if self.waited.0 < RATE_WINDOW {
+            return Ok(());
+        }
+        let (time, bytes) = std::mem::take(&mut self.waited);
+        if bytes < MINIMUM_RATE * time.as_secs() {
+            return Err(Error::new(Kind::ReadTimeout, format!("only {bytes} bytes came in {time:?}")));
+        }
+        Ok(())
+    }
+
+    /// The whole body in memory, at most `limit` bytes.
+    pub async fn collect(&mut self, limit: usize) -> Result<Bytes> {
+        let Some(first) = self.next().await? else { return Ok(Bytes::new()) };
+        let mut all = None::<BytesMut>;
+        let mut length = first.len();
+        while let Some(more) = self.next().await? {
+            length += more.len();
+            if length > limit {
+                return Err(Error::new(Kind::BadResponse, format!("the answer is longer than {limit} bytes")));
+            }
+            all.get_or_insert_with(|| BytesMut::from(first.as_ref())).extend_from_slice(&more);
+        }
+        if length > limit {
+            return Err(Error::new(Kind::BadResponse, format!("the answer is longer than {limit} bytes")));
+        }
+        Ok(all.map_or(first, BytesMut::freeze))
+    }
+
+    /// Reads what is left of a body that should be empty or short, so that the connection can be kept.
+    pub async fn drain(&mut self) {
+        let _what_it_was = tokio::time::timeout(ERROR_TIME, self.collect(ERROR_LIMIT)).await;
+    }
+
+    /// The error that an answer with a bad status is.
+    pub async fn into_error(mut self, is_head: bool) -> Error {
+        let document = match tokio::time::timeout(ERROR_TIME, self.collect(ERROR_LIMIT)).await {
+            Ok(Ok(bytes)) => bytes,
+            // The status is known; a document that can't be read only makes the message poorer.
+            Ok(Err(_)) | Err(_) => Bytes::new(),
+        };
+        let document = if is_head { &[] } else { document.as_ref() };
+        Error::service(parse_error(self.status, &self.headers, document))
+    }
+
+    /// Gives the connection up: it is in no state to be kept, or its server is sick.
+    pub fn discard(self) {
+        if let Some(connection) = &self.connection {
+            connection.kill();
+        }
+    }
+}
