@@ -38,6 +38,12 @@ impl Budget {
         }
     }
 
+    /// So many bytes if they are free now.
+    pub fn try_reserve(&self, bytes: u64) -> Option<Reserved> {
+        let permit = self.blocks.clone().try_acquire_many_owned(self.blocks_for(bytes)).ok()?;
+        Some(Reserved { _permit: permit })
+    }
+
     /// Bytes that are handed out now. Zero when nothing is under way.
     pub fn in_use(&self) -> u64 {
         (u64::from(self.total) - self.blocks.available_permits() as u64) * BLOCK

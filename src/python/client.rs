@@ -1,0 +1,225 @@
+//! The native client and its transfers.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use pyo3::prelude::*;
+
+use super::failure::to_python;
+use super::options;
+use super::report::PyReport;
+use super::wait::{Caller, WARNING, run};
+use crate::client::Client;
+use crate::config::{AddressingStyle, ClientConfig, CredentialSource, Secret, TransferOptions};
+use crate::error::{Error, Result};
+use crate::transfer::{Engine, Host, LocalFile, Report};
+
+/// A client whose transfers run in Rust.
+#[pyclass(frozen, weakref, module = "s3bulk._core")]
+pub struct NativeClient {
+    config: ClientConfig,
+    options: TransferOptions,
+    /// The engine of the process that made it last.
+    engine: ArcSwap<(u32, Arc<Engine>)>,
+}
+
+impl NativeClient {
+    fn assemble(config: ClientConfig, options: TransferOptions, engine: Arc<Engine>) -> Self {
+        Self { config, options, engine: ArcSwap::from_pointee((std::process::id(), engine)) }
+    }
+
+    /// The engine; a forked child makes its own and leaks its parent's, whose threads it does not have.
+    fn engine(&self) -> Result<Arc<Engine>> {
+        let current = self.engine.load_full();
+        if current.0 == std::process::id() {
+            return Ok(current.1.clone());
+        }
+        let engine = Engine::new(Client::new(self.config.clone(), self.options.clone())?);
+        let inherited = self.engine.swap(Arc::new((std::process::id(), engine.clone())));
+        std::mem::forget((inherited, current));
+        Ok(engine)
+    }
+
+    /// A transfer of many files: the report, or the error with the report.
+    fn bulk<W>(
+        &self,
+        py: Python<'_>,
+        caller: &Caller<'_>,
+        begin: impl FnOnce(Arc<Engine>, Arc<dyn Host>, crate::flow::Cancel) -> W,
+    ) -> PyResult<Py<PyReport>>
+    where
+        W: Future<Output = (Report, Option<Error>)> + Send + 'static,
+    {
+        let engine = self.engine().map_err(|error| to_python(py, &error, None))?;
+        run(
+            py,
+            caller,
+            |line, cancel| begin(engine, Arc::new(line), cancel),
+            |py, (report, error): (Report, Option<Error>), interrupted| {
+                let report = PyReport::new(py, &report)?;
+                match (interrupted, error) {
+                    (Some(interrupted), _) => {
+                        interrupted.value(py).setattr("report", report)?;
+                        Err(interrupted)
+                    }
+                    (None, Some(error)) => Err(to_python(py, &error, Some(&report))),
+                    (None, None) => Ok(report),
+                }
+            },
+        )
+    }
+
+    /// A transfer of one thing.
+    fn single<T, W>(
+        &self,
+        py: Python<'_>,
+        caller: &Caller<'_>,
+        begin: impl FnOnce(Arc<Engine>, super::wait::Line<Result<T>>, crate::flow::Cancel) -> W,
+    ) -> PyResult<T>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T>> + Send + 'static,
+    {
+        let engine = self.engine().map_err(|error| to_python(py, &error, None))?;
+        run(
+            py,
+            caller,
+            |line, cancel| begin(engine, line, cancel),
+            |py, done: Result<T>, interrupted| match interrupted {
+                Some(interrupted) => Err(interrupted),
+                None => done.map_err(|error| to_python(py, &error, None)),
+            },
+        )
+    }
+}
+
+#[pymethods]
+impl NativeClient {
+    #[new]
+    #[pyo3(signature = (*, endpoint_url, region, addressing_style, access_key, secret_key, session_token, profile,
+                        ca_bundle))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of the one place that makes clients")]
+    fn new(
+        py: Python<'_>,
+        endpoint_url: Option<String>,
+        region: String,
+        addressing_style: &str,
+        access_key: Option<String>,
+        secret_key: Option<String>,
+        session_token: Option<String>,
+        profile: Option<String>,
+        ca_bundle: Option<PathBuf>,
+    ) -> PyResult<Self> {
+        let credentials = match (access_key, secret_key) {
+            (Some(access_key), Some(secret_key)) => CredentialSource::Static {
+                access_key,
+                secret_key: Secret::new(secret_key),
+                session_token: session_token.map(Secret::new),
+            },
+            _ => CredentialSource::DefaultChain { profile },
+        };
+        let build = || {
+            let addressing_style = AddressingStyle::from_name(addressing_style)?;
+            let config = ClientConfig { endpoint_url, region, addressing_style, credentials, ca_bundle };
+            let options = TransferOptions::default();
+            let engine = Engine::new(Client::new(config.clone(), options.clone())?);
+            Ok(Self::assemble(config, options, engine))
+        };
+        build().map_err(|error: Error| to_python(py, &error, None))
+    }
+
+    fn with_options(&self, py: Python<'_>, options: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let options = options::from_python(options)?;
+        let engine = self.engine().and_then(|engine| engine.with_options(options.clone()));
+        let engine = engine.map_err(|error| to_python(py, &error, None))?;
+        Ok(Self::assemble(self.config.clone(), options, engine))
+    }
+
+    fn ensure_bucket(
+        &self,
+        py: Python<'_>,
+        bucket: String,
+        region: String,
+        logger: Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
+        let caller = Caller { logger, guess: None };
+        self.single(py, &caller, |engine, line, cancel| async move {
+            let refused = |error: &Error| line.log(WARNING, format!("HeadBucket failed: {error}"));
+            engine.ensure_bucket(&bucket, &region, refused, &cancel).await
+        })
+    }
+
+    fn upload_file(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        bucket: String,
+        key: String,
+        content_type: String,
+        logger: Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let caller = Caller { logger, guess: None };
+        self.single(py, &caller, |engine, line, cancel| async move {
+            let file = LocalFile { path, bucket: bucket.into(), key, content_type };
+            engine.upload_file(&file, &cancel).await?;
+            if line.wants_messages() {
+                line.message(format!("Uploaded {} to s3://{}/{}", file.path.display(), file.bucket, file.key));
+            }
+            Ok(())
+        })
+    }
+
+    fn download_file(
+        &self,
+        py: Python<'_>,
+        bucket: String,
+        key: String,
+        path: PathBuf,
+        logger: Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let caller = Caller { logger, guess: None };
+        self.single(py, &caller, |engine, line, cancel| async move {
+            engine.download_file(&bucket, &key, path.clone(), &cancel).await?;
+            if line.wants_messages() {
+                line.message(format!("Downloaded s3://{bucket}/{key} to {}", path.display()));
+            }
+            Ok(())
+        })
+    }
+
+    fn upload_folder(
+        &self,
+        py: Python<'_>,
+        local_dir: PathBuf,
+        bucket: String,
+        key_prefix: String,
+        guess_content_type: Bound<'_, PyAny>,
+        logger: Bound<'_, PyAny>,
+    ) -> PyResult<Py<PyReport>> {
+        let caller = Caller { logger, guess: Some(guess_content_type) };
+        self.bulk(py, &caller, |engine, host, cancel| async move {
+            engine.upload_folder(&local_dir, &bucket, &key_prefix, &host, &cancel).await
+        })
+    }
+
+    fn download_prefix(
+        &self,
+        py: Python<'_>,
+        bucket: String,
+        key_prefix: String,
+        local_dir: PathBuf,
+        logger: Bound<'_, PyAny>,
+    ) -> PyResult<Py<PyReport>> {
+        let caller = Caller { logger, guess: None };
+        self.bulk(py, &caller, |engine, host, cancel| async move {
+            engine.download_prefix(&bucket, &key_prefix, &local_dir, &host, &cancel).await
+        })
+    }
+
+    /// Bytes of buffers in use and units in flight: both zero when nothing is under way.
+    fn in_use(&self, py: Python<'_>) -> PyResult<(u64, usize)> {
+        let engine = self.engine().map_err(|error| to_python(py, &error, None))?;
+        Ok((engine.buffered(), engine.in_flight()))
+    }
+}

@@ -1,0 +1,77 @@
+//! Local files and the rules for keys, for transfers that go through a client of the caller's.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use super::failure::to_python;
+use crate::disk::{NewFile, Root, Walk, new_file_at};
+use crate::error::Result;
+use crate::keys::{KeyCheck, KeyPrefix};
+
+/// A local file that appears whole.
+#[pyclass(frozen, name = "NewFile", module = "s3bulk._core")]
+pub struct PyNewFile(Mutex<Option<NewFile>>);
+
+#[pymethods]
+impl PyNewFile {
+    #[new]
+    #[pyo3(signature = (path, root=None))]
+    fn new(py: Python<'_>, path: PathBuf, root: Option<PathBuf>) -> PyResult<Self> {
+        let file = py.detach(|| match (&root, path.to_str()) {
+            (Some(root), Some(relative)) => Root::create(root)?.new_file(relative),
+            (Some(_), None) | (None, _) => new_file_at(&path),
+        });
+        Ok(Self(Mutex::new(Some(file.map_err(|error| to_python(py, &error, None))?))))
+    }
+
+    #[cfg(unix)]
+    fn fileno(&self) -> PyResult<i32> {
+        use std::os::fd::AsRawFd;
+        let file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        file.as_ref().map(|file| file.file().as_raw_fd()).ok_or_else(ended)
+    }
+
+    fn commit(&self, py: Python<'_>) -> PyResult<()> {
+        let file = self.0.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(ended)?;
+        py.detach(|| file.commit()).map_err(|error| to_python(py, &error, None))
+    }
+
+    fn discard(&self, py: Python<'_>) {
+        let file = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        py.detach(|| drop(file));
+    }
+}
+
+fn ended() -> PyErr {
+    PyValueError::new_err("the file was committed or discarded already")
+}
+
+/// All files below a directory, in contract order.
+#[pyfunction]
+pub fn walk_folder(py: Python<'_>, local_dir: PathBuf) -> PyResult<Vec<(String, PathBuf)>> {
+    let walked: Result<Vec<_>> =
+        py.detach(|| Walk::new(&local_dir)?.map(|found| found.map(|file| (file.relative, file.path))).collect());
+    walked.map_err(|error| to_python(py, &error, None))
+}
+
+/// The rules for keys, over all pages of a listing.
+#[pyclass(frozen, name = "KeyCheck", module = "s3bulk._core")]
+pub struct PyKeyCheck(Mutex<KeyCheck>);
+
+#[pymethods]
+impl PyKeyCheck {
+    #[new]
+    fn new(key_prefix: &str) -> Self {
+        Self(Mutex::new(KeyCheck::new(&KeyPrefix::new(key_prefix))))
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "a list of str arrives as owned strings")]
+    fn check_page(&self, py: Python<'_>, keys: Vec<String>) -> PyResult<Vec<Option<String>>> {
+        let mut check = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let placed = check.check_page(keys.iter().map(String::as_str)).map_err(|error| to_python(py, &error, None))?;
+        Ok(placed.into_iter().map(|placed| placed.map(|placed| placed.remainder.to_string())).collect())
+    }
+}

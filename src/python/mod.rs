@@ -1,0 +1,35 @@
+//! The Python bindings: convert, detach, call, map the error. Nothing here decides anything about transfers.
+
+mod cache;
+mod client;
+mod failure;
+mod local;
+mod options;
+mod report;
+mod runtime;
+mod wait;
+
+use pyo3::prelude::*;
+
+/// The extension module `s3bulk._core`.
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<client::NativeClient>()?;
+    module.add_class::<cache::ClientCache>()?;
+    module.add_class::<report::PyReport>()?;
+    module.add_class::<local::PyNewFile>()?;
+    module.add_class::<local::PyKeyCheck>()?;
+    module.add_function(wrap_pyfunction!(local::walk_folder, module)?)?;
+    let py = module.py();
+    let after_fork = wrap_pyfunction!(runtime::after_fork_in_child, module)?;
+    let arguments = pyo3::types::PyDict::new(py);
+    arguments.set_item("after_in_child", after_fork)?;
+    let os = py.import("os")?;
+    // Windows has no fork.
+    if os.hasattr("register_at_fork")? {
+        os.call_method("register_at_fork", (), Some(&arguments))?;
+    }
+    py.import("atexit")?.call_method1("register", (wrap_pyfunction!(runtime::at_exit, module)?,))?;
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! How a Python thread waits for a transfer: without the GIL, in slices, so that signals are seen; it is the only
+//! thread that calls Python, for content types and log records too.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+use tokio::sync::oneshot;
+
+use super::failure::to_python;
+use super::runtime::{Active, enter};
+use crate::error::{Error, Kind};
+use crate::flow::Cancel;
+use crate::transfer::Host;
+use crate::wire::body::BoxFuture;
+
+/// How long a signal may go unseen (DESIGN.md decision 6).
+const SLICE: Duration = Duration::from_millis(50);
+/// How long a cancelled transfer may take to clean up: an abort that is not answered takes 5 s.
+const CLEAN_UP: Duration = Duration::from_secs(6);
+/// Python's `logging.DEBUG`.
+pub const DEBUG: u8 = 10;
+/// Python's `logging.WARNING`.
+pub const WARNING: u8 = 30;
+
+/// What a transfer has to say to the thread that waits.
+enum Note<T> {
+    Done(T),
+    ContentType(String, oneshot::Sender<String>),
+    Log(u8, String),
+}
+
+/// The Python side of a transfer: what it can be asked.
+pub struct Caller<'py> {
+    /// `logging.Logger`.
+    pub logger: Bound<'py, PyAny>,
+    /// `guess_content_type(name) -> str`, where content types are asked for.
+    pub guess: Option<Bound<'py, PyAny>>,
+}
+
+impl Caller<'_> {
+    fn wants(&self, level: u8) -> PyResult<bool> {
+        self.logger.call_method1("isEnabledFor", (level,))?.extract()
+    }
+
+    fn log(&self, level: u8, text: &str) -> PyResult<()> {
+        self.logger.call_method1("log", (level, "%s", text)).map(drop)
+    }
+
+    fn content_type(&self, name: &str) -> PyResult<String> {
+        match &self.guess {
+            Some(guess) => guess.call1((name,))?.extract(),
+            None => Ok("application/octet-stream".to_owned()),
+        }
+    }
+}
+
+/// The way from a transfer to its caller.
+pub struct Line<T> {
+    notes: Sender<Note<T>>,
+    debug: bool,
+}
+
+impl<T> Clone for Line<T> {
+    fn clone(&self) -> Self {
+        Self { notes: self.notes.clone(), debug: self.debug }
+    }
+}
+
+impl<T: Send + 'static> Line<T> {
+    /// A log record; dropped when nobody waits any more.
+    pub fn log(&self, level: u8, text: String) {
+        let _nobody_waits = self.notes.send(Note::Log(level, text));
+    }
+}
+
+impl<T: Send + 'static> Host for Line<T> {
+    fn content_type(&self, name: String) -> BoxFuture<String> {
+        let (sender, receiver) = oneshot::channel();
+        let asked = self.notes.send(Note::ContentType(name, sender));
+        Box::pin(async move {
+            match asked {
+                // Nobody answers only when the transfer is being cancelled.
+                Ok(()) => receiver.await.unwrap_or_default(),
+                Err(_) => String::new(),
+            }
+        })
+    }
+
+    fn wants_messages(&self) -> bool {
+        self.debug
+    }
+
+    fn message(&self, text: String) {
+        self.log(DEBUG, text);
+    }
+}
+
+/// Runs a transfer and waits for its end. A signal whose handler raises, or a callback that raises, cancels it; it has
+/// cleaned up when the exception arrives. `end` turns what the transfer returned into Python's terms.
+pub fn run<T, W, R>(
+    py: Python<'_>,
+    caller: &Caller<'_>,
+    begin: impl FnOnce(Line<T>, Cancel) -> W,
+    end: impl FnOnce(Python<'_>, T, Option<PyErr>) -> PyResult<R>,
+) -> PyResult<R>
+where
+    T: Send + 'static,
+    W: Future<Output = T> + Send + 'static,
+{
+    let active = enter().map_err(|error| to_python(py, &error, None))?;
+    let cancel = active.cancel();
+    let (notes, received) = channel();
+    let line = Line { notes: notes.clone(), debug: caller.wants(DEBUG)? };
+    let work = begin(line, cancel.clone());
+    spawn(active, work, notes);
+    let mut received = Waiting(received);
+    match received.serve(py, caller) {
+        Ok(done) => end(py, done, None),
+        Err(interrupted) => {
+            cancel.cancel();
+            match received.until_clean(py) {
+                Some(done) => end(py, done, Some(interrupted)),
+                None => Err(interrupted),
+            }
+        }
+    }
+}
+
+fn spawn<T: Send + 'static>(active: Active, work: impl Future<Output = T> + Send + 'static, notes: Sender<Note<T>>) {
+    // Counted until the task has ended, not until its caller stops waiting.
+    let counted = std::sync::Arc::new(active);
+    counted.clone().spawn(async move {
+        let done = work.await;
+        let _nobody_waits = notes.send(Note::Done(done));
+        drop(counted);
+    });
+}
+
+/// The waiting end; only one thread ever has it.
+struct Waiting<T>(Receiver<Note<T>>);
+
+impl<T: Send> Waiting<T> {
+    fn serve(&mut self, py: Python<'_>, caller: &Caller<'_>) -> PyResult<T> {
+        loop {
+            let received = &mut self.0;
+            match py.detach(move || received.recv_timeout(SLICE)) {
+                Ok(Note::Done(done)) => return Ok(done),
+                Ok(Note::Log(level, text)) => caller.log(level, &text)?,
+                Ok(Note::ContentType(name, answer)) => {
+                    let _cancelled_meanwhile = answer.send(caller.content_type(&name)?);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    let bug = Error::new(Kind::Internal, "a transfer ended without a result; please report this");
+                    return Err(to_python(py, &bug, None));
+                }
+            }
+            py.check_signals()?;
+        }
+    }
+
+    /// Waits until a cancelled transfer has cleaned up. Questions are no longer answered.
+    fn until_clean(&mut self, py: Python<'_>) -> Option<T> {
+        let received = &mut self.0;
+        py.detach(move || {
+            let deadline = Instant::now() + CLEAN_UP;
+            loop {
+                match received.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                    Ok(Note::Done(done)) => return Some(done),
+                    Ok(Note::Log(..) | Note::ContentType(..)) => {}
+                    Err(_) => return None,
+                }
+            }
+        })
+    }
+}

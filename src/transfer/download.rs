@@ -1,0 +1,347 @@
+//! One object down: by one GET or by ranges, into a file that appears whole or not at all.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crc_fast::CrcAlgorithm;
+use http::{Method, header};
+use tokio::task::JoinSet;
+
+use super::fetch::{Remote, Stopped, Stretch};
+use super::load::WHOLE;
+use super::{Engine, cancelled, until_cancelled};
+use crate::client::Client;
+use crate::disk::{NewFile, Root, new_file_at};
+use crate::error::{Error, Kind, Result};
+use crate::flow::{Cancel, Lane};
+use crate::plan::Plan;
+use crate::wire::checksum::{Expected, combine};
+use crate::wire::object::{Limits, ObjectRequest};
+use crate::wire::response::ServerResponse;
+use crate::wire::retry::Retry;
+
+/// How often an object that is replaced while it is read is begun again (PITFALLS 2.11).
+const RESTARTS: u32 = 3;
+/// How often an object is fetched again whose bytes don't match its checksum (PITFALLS 2.14).
+const REFETCHES: u32 = 2;
+/// Memory of a range on its way: hyper's read buffer, the batch that arrives, and the one that is written.
+const RANGE_MEMORY: u64 = 3 * (256 << 10);
+/// What a small object takes beyond its bytes: hyper's read buffer as it begins.
+const SMALL_MEMORY: u64 = 8 << 10;
+
+/// Where an object goes.
+#[derive(Clone)]
+pub enum Place {
+    /// Below a root, which it can't leave.
+    Below(Arc<Root>, String),
+    /// At a path.
+    At(PathBuf),
+}
+
+impl Place {
+    fn new_file(&self) -> Result<NewFile> {
+        match self {
+            Self::Below(root, relative) => root.new_file(relative),
+            Self::At(path) => new_file_at(path),
+        }
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<()> {
+        match self {
+            Self::Below(root, relative) => root.write_file(relative, &[bytes]),
+            Self::At(path) => {
+                let file = new_file_at(path)?;
+                file.write_all_at(bytes, 0)?;
+                file.commit()
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Fetches one object to a path; returns its size. HeadObject comes first, as in boto3.
+    pub async fn download_file(
+        self: &Arc<Self>,
+        bucket: &str,
+        key: &str,
+        path: PathBuf,
+        cancel: &Cancel,
+    ) -> Result<u64> {
+        Client::check_names(bucket, Some(key))?;
+        let head = async {
+            let object = self.head(bucket, key).await?;
+            Ok((object, self.window.enter().await))
+        };
+        let (object, lane) = until_cancelled(cancel, head).await?;
+        let named = |error: Error| error.at_path(&path).of_object(bucket, key);
+        self.download_in_lane(object, Place::At(path.clone()), lane, cancel).await.map_err(named)
+    }
+
+    /// HeadObject: size, ETag and checksum.
+    pub(super) async fn head(&self, bucket: &str, key: &str) -> Result<Remote> {
+        let request = ObjectRequest::new("HeadObject", Method::HEAD, bucket, key)
+            .header(http::HeaderName::from_static("x-amz-checksum-mode"), "ENABLED")?;
+        let mut retry = Retry::new(self.client.options());
+        loop {
+            retry.begin();
+            let limits = Limits::new(self.client.options(), Some(&self.window));
+            let error = match self.client.wire().attempt(&request, limits).await {
+                Ok(response) => match response.content_length() {
+                    Some(size) => {
+                        return Ok(Remote {
+                            bucket: bucket.into(),
+                            key: key.into(),
+                            size,
+                            etag: response.header(header::ETAG).map(str::to_owned),
+                            expected: Expected::from_headers(&response.headers),
+                        });
+                    }
+                    None => Error::new(Kind::BadResponse, "HeadObject was answered without a length")
+                        .during("HeadObject")
+                        .of_object(bucket, key),
+                },
+                Err(error) => error,
+            };
+            let wire = self.client.wire();
+            if let Err(error) = wire.pause(&mut retry, error, bucket, Some(&self.window)).await {
+                return Err(if error.status() == Some(403) {
+                    error.with_note("without permission to list, S3 answers so for a missing key too")
+                } else {
+                    error
+                });
+            }
+        }
+    }
+
+    /// Fetches an object in a lane that was taken already.
+    pub(super) async fn download_in_lane(
+        self: &Arc<Self>,
+        mut object: Remote,
+        place: Place,
+        lane: Lane,
+        cancel: &Cancel,
+    ) -> Result<u64> {
+        let mut lane = Some(lane);
+        let (mut restarts, mut refetches, mut ranges) = (0, 0, true);
+        loop {
+            let error = match self.attempt(&object, &place, &mut lane, ranges, cancel).await {
+                Ok(size) => return Ok(size),
+                Err(Stopped::NoRanges(_)) if ranges => {
+                    ranges = false;
+                    continue;
+                }
+                Err(Stopped::NoRanges(error)) => return Err(error),
+                Err(Stopped::Changed(error)) if restarts < RESTARTS => {
+                    restarts += 1;
+                    error
+                }
+                Err(Stopped::Changed(error)) => {
+                    let text =
+                        format!("the object was replaced again and again while it was read ({})", error.message());
+                    return Err(Error::new(Kind::ObjectChanged, text).caused_by(error));
+                }
+                Err(Stopped::Failed(error)) if *error.kind() == Kind::ChecksumMismatch && refetches < REFETCHES => {
+                    refetches += 1;
+                    error
+                }
+                Err(Stopped::Failed(error)) => return Err(error),
+            };
+            if lane.is_none() {
+                lane = Some(until_cancelled(cancel, async { Ok(self.window.enter().await) }).await?);
+            }
+            let fresh = until_cancelled(cancel, self.head(&object.bucket, &object.key)).await;
+            object = fresh.map_err(|head| head.with_note(&format!("it was asked for because {}", error.message())))?;
+        }
+    }
+
+    async fn attempt(
+        self: &Arc<Self>,
+        object: &Remote,
+        place: &Place,
+        lane: &mut Option<Lane>,
+        ranges: bool,
+        cancel: &Cancel,
+    ) -> Result<u64, Stopped> {
+        if object.size <= WHOLE {
+            return until_either(cancel, self.download_whole(object, place, lane)).await;
+        }
+        let file = {
+            let (place, size) = (place.clone(), object.size);
+            let create = self.disk.run(move || {
+                let file = place.new_file()?;
+                file.preallocate(size)?;
+                Ok::<_, Error>(file)
+            });
+            Arc::new(create.await??)
+        };
+        let multipart = object.size >= self.client.options().multipart_threshold;
+        let ranged = ranges && multipart && object.strong_etag().is_some() && !file.is_sequential();
+        if ranged {
+            // Its ranges take lanes of their own.
+            drop(lane.take());
+            self.download_ranges(object, &file, cancel).await?;
+        } else {
+            let whole = Stretch { offset: 0, length: object.size, ranged: false };
+            let asked = object.expected.map_or(CrcAlgorithm::Crc64Nvme, |expected| expected.algorithm);
+            let fetch = async {
+                let _reserved = self.budget.reserve(RANGE_MEMORY).await;
+                self.fetch(object, whole, &file, asked).await
+            };
+            let (sum, told) = until_either(cancel, fetch).await?;
+            let expected = told.or(object.expected);
+            compare(expected, told.map_or(asked, |told| told.algorithm), sum, object)?;
+        }
+        let Some(file) = Arc::into_inner(file) else {
+            return Err(Error::new(Kind::Internal, "a finished file is still being written").into());
+        };
+        self.disk.run(move || file.commit()).await??;
+        Ok(object.size)
+    }
+
+    /// A small object: one GET, checked in memory, written by a disk thread while the lane goes on.
+    async fn download_whole(&self, object: &Remote, place: &Place, lane: &mut Option<Lane>) -> Result<u64, Stopped> {
+        let reserved = self.budget.reserve(object.size + SMALL_MEMORY).await;
+        let wire = self.client.wire();
+        let mut retry = Retry::new(self.client.options());
+        let request = ObjectRequest::new("GetObject", Method::GET, &object.bucket, &object.key)
+            .header(http::HeaderName::from_static("x-amz-checksum-mode"), "ENABLED")?;
+        let bytes = loop {
+            retry.begin();
+            let limits = Limits::new(self.client.options(), Some(&self.window));
+            let error = match wire.attempt(&request, limits).await {
+                Ok(mut response) => match read_whole(&mut response, object).await {
+                    Ok(bytes) => break bytes,
+                    Err(Stopped::Failed(error)) => {
+                        response.discard();
+                        error.during("GetObject").of_object(&object.bucket, &object.key)
+                    }
+                    Err(stopped) => {
+                        response.discard();
+                        return Err(stopped);
+                    }
+                },
+                Err(error) => error,
+            };
+            wire.pause(&mut retry, error, &object.bucket, Some(&self.window)).await?;
+        };
+        if let Some(lane) = lane.take() {
+            lane.finished_small();
+        }
+        let (place, size) = (place.clone(), bytes.len() as u64);
+        let write = self.disk.run(move || {
+            let written = place.write(&bytes);
+            drop(reserved);
+            written
+        });
+        write.await??;
+        Ok(size)
+    }
+
+    /// A large object: ranges in parallel, their checksums combined.
+    async fn download_ranges(
+        self: &Arc<Self>,
+        object: &Remote,
+        file: &Arc<NewFile>,
+        cancel: &Cancel,
+    ) -> Result<(), Stopped> {
+        // Listings don't show checksums. One HEAD is little beside many ranges.
+        let object = if object.expected.is_none() {
+            let head = until_cancelled(cancel, self.head(&object.bucket, &object.key)).await?;
+            if head.etag != object.etag || head.size != object.size {
+                let text = "the object was replaced since it was listed";
+                return Err(Stopped::Changed(Error::new(Kind::ObjectChanged, text)));
+            }
+            Arc::new(head)
+        } else {
+            Arc::new(object.clone())
+        };
+        let algorithm = object.expected.map_or(CrcAlgorithm::Crc64Nvme, |expected| expected.algorithm);
+        let plan = Plan::download(object.size, self.client.options().part_size);
+        let mut sums = vec![(0, 0); plan.count() as usize];
+        let mut fetching: JoinSet<Result<(usize, u64, u64), Stopped>> = JoinSet::new();
+        let mut parts = plan.parts();
+        let mut begun_all = false;
+        let outcome = loop {
+            let lane = tokio::select! {
+                biased;
+                () = cancel.cancelled() => break Err(Stopped::Failed(cancelled())),
+                Some(ended) = fetching.join_next() => match joined(ended) {
+                    Ok((index, sum, length)) => { sums[index] = (sum, length); continue; }
+                    Err(stopped) => break Err(stopped),
+                },
+                lane = self.window.enter(), if !begun_all => lane,
+                else => break Ok(()),
+            };
+            let Some(part) = parts.next() else {
+                begun_all = true;
+                continue;
+            };
+            let reserved = tokio::select! {
+                biased;
+                () = cancel.cancelled() => break Err(Stopped::Failed(cancelled())),
+                reserved = self.budget.reserve(RANGE_MEMORY) => reserved,
+            };
+            let engine = self.clone();
+            let (object, file) = (object.clone(), file.clone());
+            fetching.spawn(async move {
+                let _held = (lane, reserved);
+                let stretch = Stretch { offset: part.offset, length: part.length, ranged: true };
+                let (sum, _) = engine.fetch(&object, stretch, &file, algorithm).await?;
+                Ok((part.number as usize - 1, sum, part.length))
+            });
+        };
+        fetching.shutdown().await;
+        outcome?;
+        let whole = sums.into_iter().reduce(|(sum, length), (next, next_length)| {
+            (combine(algorithm, sum, next, next_length), length + next_length)
+        });
+        compare(object.expected, algorithm, whole.map_or(0, |(sum, _)| sum), &object)
+    }
+}
+
+/// The whole of a small object, counted and compared.
+async fn read_whole(response: &mut ServerResponse, object: &Remote) -> Result<bytes::Bytes, Stopped> {
+    if response.status != http::StatusCode::OK {
+        let text = format!("a plain GET was answered with status {}", response.status);
+        return Err(Error::new(Kind::BadResponse, text).into());
+    }
+    // What the listing said is old news; what counts is what the object is now. Without a length only the listing
+    // tells whether the answer is whole.
+    let length = response.content_length();
+    if length.is_some_and(|length| length > WHOLE) {
+        let text = format!("the object has grown to {} bytes since it was listed", length.unwrap_or_default());
+        return Err(Stopped::Changed(Error::new(Kind::ObjectChanged, text)));
+    }
+    let bytes = response.collect(WHOLE as usize).await?;
+    let expected = length.unwrap_or(object.size);
+    if bytes.len() as u64 != expected {
+        let text = format!("the answer has {} of {expected} bytes", bytes.len());
+        return Err(Error::new(Kind::BodyCut, text).into());
+    }
+    if let Some(expected) = Expected::from_headers(&response.headers) {
+        let sum = crc_fast::checksum(expected.algorithm, &bytes);
+        compare(Some(expected), expected.algorithm, sum, object)?;
+    }
+    Ok(bytes)
+}
+
+fn compare(expected: Option<Expected>, algorithm: CrcAlgorithm, sum: u64, object: &Remote) -> Result<(), Stopped> {
+    match expected {
+        Some(expected) if expected.algorithm == algorithm && expected.value != sum => {
+            let text = format!("the bytes that came have checksum {sum:x}, the object has {:x}", expected.value);
+            let error = Error::new(Kind::ChecksumMismatch, text).during("GetObject");
+            Err(Stopped::Failed(error.of_object(&object.bucket, &object.key)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn joined<T>(ended: Result<Result<T, Stopped>, tokio::task::JoinError>) -> Result<T, Stopped> {
+    ended.unwrap_or_else(|panicked| {
+        Err(Stopped::Failed(Error::new(Kind::Internal, format!("a task ended early: {panicked}"))))
+    })
+}
+
+async fn until_either<T>(cancel: &Cancel, work: impl Future<Output = Result<T, Stopped>>) -> Result<T, Stopped> {
+    cancel.run_until_cancelled(work).await.unwrap_or_else(|| Err(Stopped::Failed(cancelled())))
+}

@@ -1,0 +1,95 @@
+//! A folder up: walked in contract order while its files are sent.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::batch::Batch;
+use super::content_type::ContentTypes;
+use super::report::Report;
+use super::upload::LocalFile;
+use super::{Engine, Host, cancelled};
+use crate::client::Client;
+use crate::disk::{Found, Walk};
+use crate::error::{Error, Result};
+use crate::flow::Cancel;
+use crate::keys::KeyPrefix;
+
+/// Files that are found at a time: enough that a thread is not woken for each, few enough to begin at once.
+const FOUND_AT_ONCE: usize = 128;
+
+impl Engine {
+    /// Sends all files below a directory. The report names keys; with an error it says what was done all the same.
+    pub async fn upload_folder(
+        self: &Arc<Self>,
+        directory: &Path,
+        bucket: &str,
+        key_prefix: &str,
+        host: &Arc<dyn Host>,
+        cancel: &Cancel,
+    ) -> (Report, Option<Error>) {
+        if let Err(error) = Client::check_names(bucket, None) {
+            return (Report::default(), Some(error));
+        }
+        let prefix = KeyPrefix::new(key_prefix);
+        let bucket: Arc<str> = bucket.into();
+        let types = Arc::new(ContentTypes::new(host.clone()));
+        let mut batch = Batch::new(self.window.clone(), cancel);
+        let mut walk = match self.walk(directory).await {
+            Ok(walk) => Some(walk),
+            Err(error) => return (Report::default(), Some(error)),
+        };
+        let mut broken = None;
+        while let Some(current) = walk.take() {
+            // After an error the walk goes on, so that the report can name what was not begun.
+            let (found, rest) = match self.disk.run(move || next_files(current)).await {
+                Ok(next) => next,
+                Err(error) => {
+                    broken = Some(error);
+                    break;
+                }
+            };
+            let found = match found {
+                Ok(found) => found,
+                Err(error) => {
+                    broken = Some(error);
+                    break;
+                }
+            };
+            if cancel.is_cancelled() {
+                break;
+            }
+            walk = rest;
+            for file in found {
+                let key = prefix.key(&file.relative);
+                let index = batch.plan(key.as_str().into());
+                let Some(lane) = batch.lane().await else { continue };
+                let (engine, host, types) = (self.clone(), host.clone(), types.clone());
+                let (bucket, cancel) = (bucket.clone(), batch.item_cancel());
+                batch.begin(index, async move {
+                    let content_type = types.of(&file.path.to_string_lossy()).await;
+                    let file = LocalFile { path: file.path, bucket, key, content_type };
+                    let size = engine.upload_in_lane(&file, lane, &cancel).await?;
+                    if host.wants_messages() {
+                        host.message(format!("Uploaded {} to s3://{}/{}", file.path.display(), file.bucket, file.key));
+                    }
+                    Ok(size)
+                });
+            }
+        }
+        let (report, error) = batch.finish(broken).await;
+        let stopped = error.is_none() && cancel.is_cancelled();
+        (report, error.or_else(|| stopped.then(cancelled)))
+    }
+
+    async fn walk(&self, directory: &Path) -> Result<Walk> {
+        let directory = directory.to_owned();
+        self.disk.run(move || Walk::new(&directory)).await?
+    }
+}
+
+/// The next files of a walk, and the walk if there is more. Blocks.
+fn next_files(mut walk: Walk) -> (Result<Vec<Found>>, Option<Walk>) {
+    let found: Result<Vec<Found>> = walk.by_ref().take(FOUND_AT_ONCE).collect();
+    let more = found.as_ref().is_ok_and(|found| found.len() == FOUND_AT_ONCE);
+    (found, more.then_some(walk))
+}

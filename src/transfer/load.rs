@@ -1,0 +1,132 @@
+//! Files read ahead of the network, on the disk threads: small ones whole, large ones in stretches.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::digest::{Digesting, Digests};
+use crate::disk::{DiskThreads, Source};
+use crate::error::{Error, Kind, Result};
+use crate::flow::{Budget, Reserved};
+use crate::wire::body::{BoxFuture, FRAME, Payload, ReadAt};
+use crate::wire::checksum::Algorithm;
+
+/// Up to this size a file is read whole before its request is sent. Above it, reading it twice (once for the sums, once
+/// for the network) from the page cache is cheaper than the memory.
+pub const WHOLE: u64 = 1 << 20;
+/// How often a file that changes while it is read is read again (CONTRACT.md).
+pub const REREADS: u32 = 2;
+/// Memory of a stretch on its way: the frame that is sent, the one that is read, and what hyper queues.
+const STRETCH_MEMORY: u64 = 3 * FRAME as u64;
+
+/// Which sums a request needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// For the checksum header.
+    pub algorithm: Algorithm,
+    /// Whether the body is signed.
+    pub signed: bool,
+}
+
+/// A file as it was found.
+pub enum Loaded {
+    /// Whole in memory.
+    Whole(Bytes, Digests),
+    /// To be read when there is memory for it.
+    Later(Arc<Source>),
+    /// To be sent in stretches.
+    Large(Arc<Source>),
+}
+
+/// Memory that comes with its part of the budget.
+struct Held {
+    bytes: Vec<u8>,
+    _reserved: Reserved,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Opens a file, and reads it when it is small and there is memory. Blocks.
+pub fn load(path: &Path, budget: &Budget, wanted: Wanted) -> Result<Loaded> {
+    let source = Source::open(path)?;
+    if source.size() > WHOLE {
+        return Ok(Loaded::Large(Arc::new(source)));
+    }
+    match budget.try_reserve(source.size()) {
+        Some(reserved) => read_whole(&source, reserved, wanted).map(|(bytes, digests)| Loaded::Whole(bytes, digests)),
+        None => Ok(Loaded::Later(Arc::new(source))),
+    }
+}
+
+/// Reads a small file so that it is the file at one instant. Blocks.
+pub fn read_whole(source: &Source, reserved: Reserved, wanted: Wanted) -> Result<(Bytes, Digests)> {
+    let mut bytes = Vec::with_capacity(source.size() as usize);
+    source.read_whole(&mut bytes)?;
+    if source.stamp_now()? != *source.stamp() {
+        return Err(changed(source.path()));
+    }
+    let mut digesting = Digesting::new(wanted.algorithm, wanted.signed);
+    digesting.update(&bytes);
+    Ok((Bytes::from_owner(Held { bytes, _reserved: reserved }), digesting.finish()))
+}
+
+/// The error for a file that does not hold still.
+pub fn changed(path: &Path) -> Error {
+    Error::new(Kind::SourceChanged, "the file changed while it was read").at_path(path)
+}
+
+/// The sums of a stretch of a file. Blocks.
+pub fn digest_stretch(source: &Source, offset: u64, length: u64, wanted: Wanted) -> Result<Digests> {
+    thread_local! {
+        static BUFFER: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+    }
+    BUFFER.with_borrow_mut(|buffer| {
+        buffer.resize(FRAME, 0);
+        let mut digesting = Digesting::new(wanted.algorithm, wanted.signed);
+        let mut at = offset;
+        while at < offset + length {
+            let piece = (offset + length - at).min(FRAME as u64) as usize;
+            source.read_exact_at(&mut buffer[..piece], at)?;
+            digesting.update(&buffer[..piece]);
+            at += piece as u64;
+        }
+        Ok(digesting.finish())
+    })
+}
+
+/// A file that is read by the disk threads while it is sent. Holds the memory for that.
+struct Streamed {
+    source: Arc<Source>,
+    disk: Arc<DiskThreads>,
+    _reserved: Reserved,
+}
+
+impl ReadAt for Streamed {
+    fn read_at(&self, offset: u64, length: usize) -> BoxFuture<Result<Bytes>> {
+        let source = self.source.clone();
+        let read = self.disk.run(move || {
+            let mut bytes = vec![0; length];
+            source.read_exact_at(&mut bytes, offset)?;
+            Ok(Bytes::from(bytes))
+        });
+        Box::pin(async move { read.await? })
+    }
+}
+
+/// A stretch of a file as a payload; waits for the memory it needs.
+pub async fn stretch(
+    source: &Arc<Source>,
+    disk: &Arc<DiskThreads>,
+    budget: &Budget,
+    (offset, length): (u64, u64),
+    crc64: u64,
+) -> Payload {
+    let reserved = budget.reserve(STRETCH_MEMORY.min(length)).await;
+    let streamed = Streamed { source: source.clone(), disk: disk.clone(), _reserved: reserved };
+    Payload::Stretch { source: Arc::new(streamed), offset, length, crc64 }
+}

@@ -1,0 +1,114 @@
+//! Transfers: one file, one object, a folder, a prefix. They bring together what the other rooms know apart.
+
+mod batch;
+mod content_type;
+mod digest;
+mod download;
+mod fetch;
+mod folder;
+mod host;
+mod load;
+mod multipart;
+mod prefix;
+mod report;
+mod upload;
+
+use std::sync::Arc;
+
+use crate::client::Client;
+use crate::config::TransferOptions;
+use crate::disk::DiskThreads;
+use crate::error::{Error, Kind, Result};
+use crate::flow::{Budget, Cancel, Window};
+
+pub use host::{Host, SilentHost};
+pub use report::{Outcome, Report};
+pub use upload::LocalFile;
+
+/// The most disk threads. A thread does one blocking call at a time: eight hide the 5 ms of a slow disk behind each
+/// other, and a local disk never needs more than one (docs/decisions/0001).
+const DISK_THREADS: usize = 8;
+
+/// Runs the transfers of one client.
+pub struct Engine {
+    client: Client,
+    disk: Arc<DiskThreads>,
+    window: Window,
+    budget: Budget,
+}
+
+impl Engine {
+    /// An engine for a client. Starts no thread and opens no connection.
+    pub fn new(client: Client) -> Arc<Self> {
+        Self::assemble(client, DiskThreads::new(DISK_THREADS))
+    }
+
+    /// The same pool and disk threads under other limits.
+    pub fn with_options(&self, options: TransferOptions) -> Result<Arc<Self>> {
+        Ok(Self::assemble(self.client.with_options(options)?, self.disk.clone()))
+    }
+
+    fn assemble(client: Client, disk: Arc<DiskThreads>) -> Arc<Self> {
+        let options = client.options();
+        let window = Window::new(options.max_concurrency.min(most_sockets()));
+        let budget = Budget::new(options.memory_limit);
+        Arc::new(Self { client, disk, window, budget })
+    }
+
+    /// The client.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Bytes of buffers in use. Zero when nothing is under way.
+    pub fn buffered(&self) -> u64 {
+        self.budget.in_use()
+    }
+
+    /// Units in flight. Zero when nothing is under way.
+    pub fn in_flight(&self) -> usize {
+        self.window.in_use()
+    }
+
+    /// HeadBucket, and CreateBucket if that says that there is none. `refused` is told of any other failure of
+    /// HeadBucket. True when the bucket was created.
+    pub async fn ensure_bucket(
+        &self,
+        bucket: &str,
+        region: &str,
+        refused: impl FnOnce(&Error) + Send,
+        cancel: &Cancel,
+    ) -> Result<bool> {
+        let work = async {
+            match self.client.head_bucket(bucket).await {
+                Ok(()) => Ok(false),
+                Err(error) if Client::is_missing_bucket(&error) => {
+                    self.client.create_bucket(bucket, region).await.map(|()| true)
+                }
+                Err(error) => {
+                    refused(&error);
+                    Err(error)
+                }
+            }
+        };
+        until_cancelled(cancel, work).await
+    }
+}
+
+/// Three quarters of the descriptors this process may have: the rest is for files and for the program around us.
+fn most_sockets() -> usize {
+    #[cfg(unix)]
+    if let Some(limit) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
+        return usize::try_from(limit / 4 * 3).unwrap_or(usize::MAX).max(1);
+    }
+    usize::MAX
+}
+
+/// Work that ends when the transfer is cancelled.
+async fn until_cancelled<T>(cancel: &Cancel, work: impl Future<Output = Result<T>>) -> Result<T> {
+    cancel.run_until_cancelled(work).await.unwrap_or_else(|| Err(cancelled()))
+}
+
+fn cancelled() -> Error {
+    Error::new(Kind::Cancelled, "the transfer was cancelled")
+}

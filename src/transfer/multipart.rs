@@ -1,0 +1,302 @@
+//! One large file up, in parts. It ends in Complete or Abort, whatever happens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crc_fast::CrcAlgorithm;
+use http::{Method, header};
+use md5::{Digest as _, Md5};
+use tokio::task::JoinSet;
+
+use super::load::{self, Wanted};
+use super::upload::LocalFile;
+use super::{Engine, cancelled, until_cancelled};
+use crate::client::{MultipartUpload, UploadedPart};
+use crate::disk::Source;
+use crate::error::{Error, Kind, Result};
+use crate::flow::{Cancel, Lane};
+use crate::plan::{Part, Plan};
+use crate::transfer::digest::Digests;
+use crate::wire::checksum::{Expected, combine, encode_crc64};
+use crate::wire::endpoint::encode_query;
+use crate::wire::object::{Limits, ObjectRequest};
+use crate::wire::retry::{Class, Retry, classify};
+
+/// How long the answer to a CreateMultipartUpload is waited for after a cancel: without it the upload could not be
+/// aborted. Part of the second that a cancel may take.
+const CREATE_GRACE: Duration = Duration::from_millis(500);
+/// How long an abort may take. A server that does not answer in this time leaves the upload to its lifecycle rule.
+const ABORT_LIMIT: Duration = Duration::from_secs(5);
+
+/// A part that was sent, with what the whole's checksum is made of.
+struct Sent {
+    part: UploadedPart,
+    crc64: u64,
+    length: u64,
+}
+
+impl Engine {
+    /// Sends a file in parts.
+    pub(super) async fn upload_multipart(
+        self: &Arc<Self>,
+        file: &LocalFile,
+        source: &Arc<Source>,
+        plan: Plan,
+        signed: bool,
+        cancel: &Cancel,
+    ) -> Result<()> {
+        loop {
+            let upload = self.begin(file, cancel).await?;
+            let error = match self.parts_and_complete(&upload, source, plan, signed, cancel).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            // Where the outcome is unknown the object may be there, whole: nothing more is touched.
+            if *error.kind() == Kind::OutcomeUnknown {
+                return Err(error);
+            }
+            let error = match tokio::time::timeout(ABORT_LIMIT, self.client.abort_multipart(&upload)).await {
+                Ok(Ok(())) => error,
+                Ok(Err(left)) => error.with_note(&format!("the upload {} could not be aborted: {left}", upload.id)),
+                Err(_) => error.with_note(&format!("the upload {} could not be aborted in time", upload.id)),
+            };
+            if !self.client.wire().accepted.refused(upload.algorithm, &error) {
+                return Err(error);
+            }
+        }
+    }
+
+    async fn begin(&self, file: &LocalFile, cancel: &Cancel) -> Result<MultipartUpload> {
+        let begin = self.client.begin_multipart(&file.bucket, &file.key, &file.content_type, Some(&self.window));
+        let grace = async {
+            cancel.cancelled().await;
+            tokio::time::sleep(CREATE_GRACE).await;
+        };
+        tokio::select! {
+            biased;
+            begun = begin => begun,
+            () = grace => Err(cancelled()),
+        }
+    }
+
+    async fn parts_and_complete(
+        self: &Arc<Self>,
+        upload: &MultipartUpload,
+        source: &Arc<Source>,
+        plan: Plan,
+        signed: bool,
+        cancel: &Cancel,
+    ) -> Result<()> {
+        let sent = self.send_parts(upload, source, plan, signed, cancel).await?;
+        let crc64 = sent.iter().fold(None, |whole: Option<u64>, sent| {
+            Some(whole.map_or(sent.crc64, |crc| combine(CrcAlgorithm::Crc64Nvme, crc, sent.crc64, sent.length)))
+        });
+        let crc64 = crc64.unwrap_or_default();
+        until_cancelled(cancel, self.check_unchanged(source, crc64)).await?;
+        let parts: Vec<UploadedPart> = sent.into_iter().map(|sent| sent.part).collect();
+        until_cancelled(cancel, self.complete(upload, &parts, source.size(), crc64)).await
+    }
+
+    /// All parts, in the order of their numbers. At the first error the others are stopped, and have stopped when this
+    /// returns.
+    async fn send_parts(
+        self: &Arc<Self>,
+        upload: &MultipartUpload,
+        source: &Arc<Source>,
+        plan: Plan,
+        signed: bool,
+        cancel: &Cancel,
+    ) -> Result<Vec<Sent>> {
+        let wanted = Wanted { algorithm: upload.algorithm, signed };
+        let mut sending: JoinSet<Result<Sent>> = JoinSet::new();
+        let mut sent = Vec::with_capacity(plan.count() as usize);
+        let mut parts = plan.parts();
+        let outcome = loop {
+            let lane = tokio::select! {
+                biased;
+                () = cancel.cancelled() => break Err(cancelled()),
+                Some(ended) = sending.join_next() => match joined(ended) {
+                    Ok(part) => { sent.push(part); continue; }
+                    Err(error) => break Err(error),
+                },
+                lane = self.window.enter() => lane,
+            };
+            let Some(part) = parts.next() else { break Ok(()) };
+            let (engine, upload, source) = (self.clone(), upload.clone(), source.clone());
+            sending.spawn(PartSender { engine, upload, source, wanted }.send(part, lane));
+        };
+        let outcome = match outcome {
+            Ok(()) => loop {
+                tokio::select! {
+                    biased;
+                    () = cancel.cancelled() => break Err(cancelled()),
+                    ended = sending.join_next() => match ended.map(joined) {
+                        None => break Ok(()),
+                        Some(Ok(part)) => sent.push(part),
+                        Some(Err(error)) => break Err(error),
+                    },
+                }
+            },
+            failed => failed,
+        };
+        sending.shutdown().await;
+        outcome?;
+        sent.sort_by_key(|sent| sent.part.number);
+        Ok(sent)
+    }
+
+    /// The parts were read at different times: they are one file only if it did not change meanwhile. A new time stamp
+    /// alone is no change; then its bytes decide.
+    async fn check_unchanged(&self, source: &Arc<Source>, crc64: u64) -> Result<()> {
+        let source = source.clone();
+        let check = self.disk.run(move || {
+            if source.stamp_now()? == *source.stamp() {
+                return Ok(());
+            }
+            let wanted = Wanted { algorithm: crate::wire::checksum::Algorithm::None, signed: false };
+            let now = load::digest_stretch(&source, 0, source.size(), wanted)?;
+            let longer = source.stamp_now()?.size != source.size();
+            if now.crc64 == crc64 && !longer { Ok(()) } else { Err(load::changed(source.path())) }
+        });
+        check.await?
+    }
+
+    async fn complete(&self, upload: &MultipartUpload, parts: &[UploadedPart], size: u64, crc64: u64) -> Result<()> {
+        let mut retry = Retry::new(self.client.options());
+        let mut unanswered = false;
+        loop {
+            retry.begin();
+            let whole = Some(encode_crc64(crc64));
+            let error = match self.client.complete_multipart(upload, parts, size, whole).await {
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            };
+            let gone = error.code() == Some("NoSuchUpload");
+            // An earlier attempt may have gone through without an answer. Only content can tell.
+            unanswered |= classify(&error) == Class::Transient;
+            if unanswered && self.is_stored(upload, parts, size, crc64).await {
+                return Ok(());
+            }
+            if gone && unanswered {
+                return Err(unknown(&error));
+            }
+            if let Err(error) = self.client.wire().pause(&mut retry, error, &upload.bucket, Some(&self.window)).await {
+                return Err(if unanswered && error.as_service().is_none() { unknown(&error) } else { error });
+            }
+        }
+    }
+
+    /// Whether the object that stands under the key is what was uploaded: by its checksum, else by an ETag that is
+    /// made of the parts' MD5 sums. That there is an object proves nothing.
+    async fn is_stored(&self, upload: &MultipartUpload, parts: &[UploadedPart], size: u64, crc64: u64) -> bool {
+        let Ok(head) = self.head(&upload.bucket, &upload.key).await else { return false };
+        if head.size != size {
+            return false;
+        }
+        let crc64 = Expected { algorithm: CrcAlgorithm::Crc64Nvme, value: crc64 };
+        head.expected == Some(crc64) || (head.etag.is_some() && head.etag == etag_of_parts(parts))
+    }
+}
+
+fn unknown(error: &Error) -> Error {
+    let text = "CompleteMultipartUpload got no clear answer and the object can't be told to be the new one; look \
+                whether it is before uploading again";
+    Error::new(Kind::OutcomeUnknown, format!("{text} ({})", error.message())).caused_by(error.clone())
+}
+
+/// The ETag that S3 makes of parts whose ETags are MD5 sums.
+fn etag_of_parts(parts: &[UploadedPart]) -> Option<String> {
+    let mut digest = Md5::new();
+    for part in parts {
+        let hex = part.etag.trim_matches('"');
+        if hex.len() != 32 {
+            return None;
+        }
+        for at in (0..32).step_by(2) {
+            digest.update([u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()?]);
+        }
+    }
+    let sum: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Some(format!("\"{sum}-{}\"", parts.len()))
+}
+
+fn joined<T>(ended: Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
+    ended.unwrap_or_else(|panicked| Err(Error::new(Kind::Internal, format!("a task ended early: {panicked}"))))
+}
+
+/// Sends parts of one upload; owns what it needs, since parts are tasks.
+struct PartSender {
+    engine: Arc<Engine>,
+    upload: MultipartUpload,
+    source: Arc<Source>,
+    wanted: Wanted,
+}
+
+impl PartSender {
+    async fn send(self, part: Part, _lane: Lane) -> Result<Sent> {
+        let digests = {
+            let (source, wanted) = (self.source.clone(), self.wanted);
+            self.engine.disk.run(move || load::digest_stretch(&source, part.offset, part.length, wanted)).await??
+        };
+        let engine = &self.engine;
+        let range = (part.offset, part.length);
+        let payload = load::stretch(&self.source, &engine.disk, &engine.budget, range, digests.crc64).await;
+        let query = format!("partNumber={}&uploadId={}", part.number, encode_query(&self.upload.id));
+        let options = engine.client.options();
+        let mut retry = Retry::new(options);
+        loop {
+            let request = ObjectRequest {
+                payload: payload.clone(),
+                query: query.clone(),
+                sha256: digests.sha256.clone(),
+                ..ObjectRequest::new("UploadPart", Method::PUT, &self.upload.bucket, &self.upload.key)
+            }
+            .checksum(digests.algorithm, digests.checksum.as_deref())?;
+            retry.begin();
+            let mut limits = Limits::new(options, Some(&engine.window));
+            limits.expect_continue = retry.expect_continue();
+            let error = match engine.client.wire().attempt(&request, limits).await {
+                Ok(mut response) => match response.header(header::ETAG).map(str::to_owned) {
+                    Some(etag) => {
+                        response.drain().await;
+                        return Ok(sent(part, etag, digests));
+                    }
+                    None => {
+                        let text = format!("part {} was answered without an ETag", part.number);
+                        Error::new(Kind::BadResponse, text)
+                            .during("UploadPart")
+                            .of_object(&self.upload.bucket, &self.upload.key)
+                    }
+                },
+                Err(error) => error,
+            };
+            engine.client.wire().pause(&mut retry, error, &self.upload.bucket, Some(&engine.window)).await?;
+        }
+    }
+}
+
+fn sent(part: Part, etag: String, digests: Digests) -> Sent {
+    Sent {
+        part: UploadedPart { number: part.number, etag, checksum: digests.checksum },
+        crc64: digests.crc64,
+        length: part.length,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_etag_of_parts_is_computed_as_s3_does() {
+        // printf of the MD5 sums of "a" and "b", summed again.
+        let part = |etag: &str| UploadedPart { number: 1, etag: etag.into(), checksum: None };
+        let parts = [part("\"0cc175b9c0f1b6a831c399e269772661\""), part("\"92eb5ffee6ae2fec3ad71c777531578f\"")];
+        let mut sum = Md5::new();
+        sum.update(Md5::digest(b"a"));
+        sum.update(Md5::digest(b"b"));
+        let expected: String = sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(etag_of_parts(&parts), Some(format!("\"{expected}-2\"")));
+        assert_eq!(etag_of_parts(&[part("\"not-md5\"")]), None);
+    }
+}
