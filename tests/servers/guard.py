@@ -1,7 +1,7 @@
 """Runs the command in its arguments and ends it when standard input closes.
 
-Started as a program, not imported. The pipe to its standard input closes with the test process however that ends (an exception, `os._exit`,
-SIGKILL), so no server is left behind.
+Started as a program, not imported. The pipe to its standard input closes with the test process however that ends (an
+exception, `os._exit`, SIGKILL), so no server is left behind.
 """
 
 import subprocess

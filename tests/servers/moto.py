@@ -1,9 +1,10 @@
 """moto's S3 server, in a process of its own.
 
-In this process it would share our interpreter lock, and a call of ours that forgot to release it would hang instead of failing.
+In this process it would share our interpreter lock, and a call of ours that forgot to release it would hang instead of
+failing.
 
-moto stores any key as it is, so hostile keys are tested here. It takes every signature and every wrong checksum, so neither is. It closes
-the connection after each answer: werkzeug sends `Connection: close` whatever the request says.
+moto stores any key as it is, so hostile keys are tested here. It takes every signature and every wrong checksum, so
+neither is. It closes the connection after each answer: werkzeug sends `Connection: close` whatever the request says.
 """
 
 from __future__ import annotations

