@@ -45,7 +45,7 @@ def problems(source: Path) -> Iterator[str]:
 
 
 def _known(text: str) -> Iterator[tuple[int, str]]:
-    """Gives position and first name of every path from the crate's root, those within `use crate::{a::B, c}` included."""
+    """Gives position and first name of every path from the root, those within `use crate::{a::B, c}` included."""
     for match in _FROM_ROOT.finditer(text):
         if match[1]:
             yield match.start(), match[1]

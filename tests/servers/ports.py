@@ -6,8 +6,8 @@ import random
 import socket
 from contextlib import ExitStack
 
-# Above the ports of well-known services and, with the distance added, below the range from which kernels take the ports
-# of outgoing connections (Linux from 32768: ip(7), ip_local_port_range; macOS from 49152), so that none of ours is taken
+# Above the ports of well-known services and, with the distance added, below the range from which kernels take ports
+# of outgoing connections (Linux from 32768: ip(7), ip_local_port_range; macOS from 49152): none of ours is taken
 # between looking and starting.
 _FIRST, _LAST = 11_000, 22_000
 DISTANCE = 10_000
