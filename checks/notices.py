@@ -34,9 +34,9 @@ _NOTICE_FILE = re.compile(r"notice", re.IGNORECASE)
 
 _HEAD = """# Third-party notices
 
-The extension module of `s3bulk` is linked from the crates below. Made from `cargo metadata` by `checks/notices.py`; not
-edited by hand. Where a crate leaves the choice, it is taken under Apache-2.0, whose text is the file LICENSE beside this
-one. The other texts, and notices that Apache-2.0 asks to pass on, follow the table.
+The extension module of `s3bulk` is linked from the crates below. Made from `cargo metadata` by `checks/notices.py`,
+not edited by hand. Where a crate leaves the choice, it is taken under Apache-2.0, whose text is the file LICENSE beside
+this one. The other texts, and notices that Apache-2.0 asks to pass on, follow the table.
 
 | crate | version | licence | taken under |
 | --- | --- | --- | --- |
@@ -65,7 +65,9 @@ def crates() -> list[Crate]:
     filters = [argument for platform in _PLATFORMS for argument in ("--filter-platform", platform)]
     command = ["cargo", "metadata", "--locked", "--features", "python", "--format-version", "1"]
     packages = json.loads(_output(*command, *filters))["packages"]
-    found = [_crate(package) for package in packages if package["source"] and (package["name"], package["version"]) in linked]
+    found = [
+        _crate(package) for package in packages if package["source"] and (package["name"], package["version"]) in linked
+    ]
     return sorted(found)
 
 
