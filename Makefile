@@ -1,0 +1,94 @@
+# The one front door: CI runs the same targets. `make` alone says what there is.
+
+# `daily` is optimised and quick to link; CI builds what it ships: `make test PROFILE=release`.
+PROFILE ?= daily
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := tests checks benchmarks python
+
+TOOLS := $(VENV)/.tools
+EXTENSION := $(VENV)/.extension-$(PROFILE)
+RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
+CARGO_CHECK := cargo clippy --locked --all-targets --quiet
+
+# Neither a shell's environment nor a notebook's may decide where maturin installs.
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+unexport CONDA_PREFIX PYTHONPATH PYTHONHOME
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-rust test-python test-all soak bench lint lint-rust lint-python format build wheel venv toolchain clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+demo: build ## Move 3,000 small files and one of 200 MiB with s3bulk and with boto3, and compare
+	$(BIN)/python -m benchmarks.demo
+
+test: test-rust test-python ## Rust tests, then the package's on moto's server and on SeaweedFS
+
+test-rust: toolchain ## cargo test: the engine, without Python
+	cargo test --locked
+
+test-python: build ## pytest without what takes minutes
+	$(BIN)/python -m pytest -m "not large and not soak"
+
+test-all: test-rust build ## The same with gigabytes and tens of thousands of files
+	$(BIN)/python -m pytest -m "not soak"
+
+soak: build ## What goes on for many minutes
+	$(BIN)/python -m pytest -m soak
+
+bench: ## Against boto3, on the same server (release build)
+	$(MAKE) build PROFILE=release
+	$(BIN)/python -m benchmarks.demo
+
+lint: lint-rust lint-python ## Formatting, lints, types, stubs, who may know whom, dependencies, notices
+
+# The two clippy runs share every crate but pyo3 and this one.
+lint-rust: toolchain ## cargo fmt and clippy, without and with the bindings
+	cargo fmt --check
+	$(CARGO_CHECK) -- -D warnings
+	$(CARGO_CHECK) --features python -- -D warnings
+
+lint-python: build ## ruff, mypy, stubtest and the checks of this project
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest s3bulk._core
+	$(BIN)/python -m checks.rooms
+	$(BIN)/python -m checks.dependencies
+	$(BIN)/python -m checks.notices
+
+format: $(TOOLS) ## Let the tools write what they can
+	cargo fmt
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/python -m checks.notices --write
+
+build: $(EXTENSION) ## The extension module, into .venv (PROFILE=daily or release)
+
+wheel: $(TOOLS) ## The wheel that is released, into dist/
+	$(BIN)/maturin build --locked --release --out dist
+
+venv: $(TOOLS) ## .venv with the servers and tools, without the extension module
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) target dist .pytest_cache .mypy_cache .ruff_cache
+	rm -f python/s3bulk/_core*.so
+	find $(PACKAGES) -name __pycache__ -prune -exec rm -rf {} +
+
+toolchain:
+	@checks/toolchain >/dev/null
+
+$(TOOLS): pyproject.toml | toolchain
+	"$$(checks/toolchain)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1" # the first that knows dependency groups
+	$(BIN)/python -m pip install --quiet --group dev
+	touch $@
+
+# Python sources are installed by reference; only Rust and the description of the package need a build.
+$(EXTENSION): $(TOOLS) $(RUST_SOURCES)
+	rm -f $(VENV)/.extension-*
+	$(BIN)/maturin develop --locked --quiet --profile $(PROFILE)
+	touch $@
