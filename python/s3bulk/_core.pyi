@@ -1,0 +1,163 @@
+# The native half of s3bulk. Applications use `s3bulk`; this page is for whoever works on the package.
+#
+# Every blocking call releases the GIL, waits in slices of at most 50 ms and reacts to signals. Errors are built by
+# `s3bulk._errors.exception_from`; that module is imported when the first one is raised. `logger` gets its records on
+# the calling thread, and only when its level is on.
+
+import logging
+from collections.abc import Callable
+from typing import Any, final
+
+from s3bulk.options import TransferOptions
+
+__version__: str
+
+@final
+class NativeClient:
+    """A connection pool with an endpoint, a region and credentials. Weakly referable, safe under threads."""
+
+    def __new__(
+        cls,
+        *,
+        endpoint_url: str | None,
+        region: str,
+        addressing_style: str,
+        access_key: str | None,
+        secret_key: str | None,
+        session_token: str | None,
+        profile: str | None,
+        ca_bundle: str | None,
+    ) -> NativeClient:
+        """Makes a client; no network I/O.
+
+        Args:
+            endpoint_url: Endpoint with scheme; `None` is AWS's own.
+            region: Region that requests are signed for.
+            addressing_style: `auto`, `path` or `virtual`.
+            access_key: Used together with `secret_key`; else the default chain of `profile` is asked.
+            secret_key: See `access_key`.
+            session_token: Token of temporary keys.
+            profile: Profile of the shared files; `None` is `default`.
+            ca_bundle: PEM file that replaces the trusted certificates.
+
+        Raises:
+            ValueError: An endpoint or PEM file that can't be used.
+        """
+
+    def with_options(self, options: TransferOptions) -> NativeClient:
+        """The same pool and credentials with other limits."""
+
+    def ensure_bucket(self, bucket: str, region: str, logger: logging.Logger) -> bool:
+        """Creates the bucket where HeadBucket does not find it; `True` when it was created."""
+
+    def upload_file(self, path: str, bucket: str, key: str, content_type: str, logger: logging.Logger) -> None:
+        """Stores one regular file: a PutObject, or a multipart upload from `multipart_threshold` on."""
+
+    def download_file(self, bucket: str, key: str, path: str, logger: logging.Logger) -> None:
+        """Fetches one object, HeadObject first. Makes missing parent folders."""
+
+    def upload_folder(
+        self,
+        local_dir: str,
+        bucket: str,
+        key_prefix: str,
+        guess_content_type: Callable[[str], str],
+        logger: logging.Logger,
+    ) -> Report:
+        """Stores the files below a folder.
+
+        `guess_content_type` gets a path; it is called on the calling thread, once for each kind of name.
+        """
+
+    def download_prefix(self, bucket: str, key_prefix: str, local_dir: str, logger: logging.Logger) -> Report:
+        """Fetches the objects below a prefix. Makes `local_dir` even when there are none."""
+
+@final
+class Report:
+    """What became of a folder or prefix."""
+
+    @property
+    def done(self) -> list[str]:
+        """Keys (upload) or relative paths (download), in contract order."""
+
+    @property
+    def failed(self) -> list[tuple[str, BaseException]]:
+        """The same names with the reason of each, in contract order."""
+
+    @property
+    def not_begun(self) -> list[str]:
+        """Names that were known when the first error stopped the call."""
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the files that were done."""
+
+@final
+class ClientCache:
+    """A cache of clients, least recently used out first. Concurrent first calls for one config get one object.
+
+    The key is the config's five attributes: endpoint_url, region, addressing_style, access_key, secret_key.
+    """
+
+    def __new__(cls, build: Callable[[Any], Any], maxsize: int) -> ClientCache:
+        """Makes an empty cache of at most `maxsize` entries, filled by `build(config)`."""
+
+    def get(self, config: Any) -> Any:
+        """The object for this config. Where `build` raises nothing is kept."""
+
+    def clear(self) -> None:
+        """Forgets entries and statistics; objects in use go on working."""
+
+    def info(self) -> tuple[int, int, int, int]:
+        """Hits, misses, maxsize, currsize."""
+
+@final
+class NewFile:
+    """A local file that appears whole under its name, or not at all.
+
+    A replaced file keeps its mode, a link stays a link, a device or FIFO is written straight.
+    """
+
+    def __new__(cls, path: str, root: str | None = None) -> NewFile:
+        """Begins a file.
+
+        Args:
+            path: Where it will appear. Missing parent folders are made.
+            root: `path` is relative to this folder and can't lead outside it, by links either.
+
+        Raises:
+            IsADirectoryError: `path` is a folder.
+            ValueError: `path` leads outside `root`.
+            OSError: The folder can't take the file.
+        """
+
+    def fileno(self) -> int:
+        """Descriptor to write through; it belongs to this object, so `os.dup` it for a file object of one's own."""
+
+    def commit(self) -> None:
+        """Lets the file appear under its name."""
+
+    def discard(self) -> None:
+        """Leaves everything as it was. Does nothing after `commit`."""
+
+def walk_folder(local_dir: str) -> list[tuple[str, str]]:
+    """The regular files below a folder, as relative path with `/` and path, component by component in order.
+
+    Raises:
+        ValueError: `local_dir` is not a directory, or a file name is not UTF-8.
+        OSError: A directory can't be read.
+    """
+
+@final
+class KeyCheck:
+    """Checks listed keys a page at a time, for escape and for collisions with all keys seen so far."""
+
+    def __new__(cls, key_prefix: str) -> KeyCheck:
+        """Begins a check of what a listing of `key_prefix` (ends in `/`, or is empty) returns."""
+
+    def check_page(self, keys: list[str]) -> list[str | None]:
+        """The remainder of each key; `None` for one that is passed over because it ends in `/`.
+
+        Raises:
+            ValueError: A key that would lead outside the folder, or two keys that need the same place on disk.
+        """

@@ -1,0 +1,170 @@
+"""Finds what sits in a boto3 client's path and would not be seen by the native half: stubs, hooks, mocks, tracers.
+
+The rule is "any doubt: through the client". What a fresh client of the same process has registered is botocore's own;
+every handler more or less than that, and every function in the path that is not botocore's, is somebody's.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from functools import lru_cache
+from types import FunctionType, MethodType
+from typing import Any
+
+_EVENTS = (
+    "provide-client-params",
+    "before-parameter-build",
+    "before-endpoint-resolution",
+    "before-call",
+    "request-created",
+    "choose-signer",
+    "before-sign",
+    "before-send",
+    "response-received",
+    "before-parse",
+    "needs-retry",
+    "after-call",
+    "after-call-error",
+)
+_OPERATIONS = (
+    "HeadBucket",
+    "CreateBucket",
+    "PutObject",
+    "GetObject",
+    "HeadObject",
+    "ListObjectsV2",
+    "CreateMultipartUpload",
+    "UploadPart",
+    "CompleteMultipartUpload",
+    "AbortMultipartUpload",
+)
+_METHODS = (
+    "_make_api_call",
+    "_make_request",
+    "_convert_to_request_dict",
+    "_emit_api_params",
+    "head_bucket",
+    "create_bucket",
+    "put_object",
+    "get_object",
+    "head_object",
+    "list_objects_v2",
+    "get_paginator",
+    "download_fileobj",
+    "download_file",
+    "upload_fileobj",
+    "upload_file",
+)
+_ENDPOINT_METHODS = (
+    "make_request",
+    "create_request",
+    "prepare_request",
+    "_send_request",
+    "_get_response",
+    "_do_get_response",
+    "_send",
+)
+# Handlers that depend on a client's Config.
+_VARYING = ("botocore.retries.", "botocore.retryhandler.", "botocore.client.ClientCreator._default_s3_presign")
+
+
+def is_moto_on() -> bool:
+    """Whether moto's `mock_aws` is active. moto is not imported to find out."""
+    stubber = getattr(sys.modules.get("moto.core.models"), "botocore_stubber", None)
+    return bool(getattr(stubber, "enabled", False))
+
+
+def is_boto3_factory_replaced() -> bool:
+    """Whether somebody has put another function in the place of `boto3.client`. boto3 is not imported to find out."""
+    boto3 = sys.modules.get("boto3")
+    factory = getattr(boto3, "client", None)
+    return boto3 is not None and factory is not None and not _is_own(factory)
+
+
+def is_untouched(client: Any) -> bool:
+    """Whether requests of this boto3 client run through nothing but botocore. Any doubt is a no."""
+    try:
+        return _has_own_functions(client) and _has_own_handlers(client)
+    except Exception:  # Another botocore than those this was written for: the client itself is always right.
+        return False
+
+
+def _is_own(function: Any, packages: tuple[str, ...] = ("botocore", "boto3")) -> bool:
+    # `__globals__` can't be forged by functools.wraps, `__module__` can.
+    return type(function) is FunctionType and function.__globals__.get("__name__", "").split(".")[0] in packages
+
+
+def _has_own_functions(client: Any) -> bool:
+    import socket
+
+    import botocore.awsrequest
+    import botocore.client
+    import botocore.endpoint
+    import botocore.httpsession
+    import botocore.signers
+    import urllib3.connectionpool
+
+    if type(client).__mro__[1:] != (botocore.client.BaseClient, object) or socket.socket.__module__ != "socket":
+        return False
+    endpoint = client._endpoint
+    session = endpoint.http_session
+    parts: tuple[tuple[Any, type, tuple[str, ...]], ...] = (
+        (client, type(client), _METHODS),
+        (endpoint, botocore.endpoint.Endpoint, _ENDPOINT_METHODS),
+        (session, botocore.httpsession.URLLib3Session, ("send",)),
+        (client._request_signer, botocore.signers.RequestSigner, ("handler", "sign", "get_auth_instance")),
+    )
+    for instance, expected, names in parts:
+        if type(instance) is not expected:
+            return False
+        if any(name in vars(instance) or not _is_own(getattr(expected, name)) for name in names):
+            return False
+    pools = session._pool_classes_by_scheme.values()
+    return (
+        _is_own(botocore.awsrequest.AWSConnection.request)
+        and _is_own(urllib3.connectionpool.HTTPConnectionPool.urlopen, ("urllib3",))
+        and all(pool.ConnectionCls.__module__ == "botocore.awsrequest" for pool in pools)
+    )
+
+
+def _has_own_handlers(client: Any) -> bool:
+    now, fresh = _handlers(client), _fresh_handlers()
+    return all(label.startswith(_VARYING) for at in fresh for label in (now[at] - fresh[at]) + (fresh[at] - now[at]))
+
+
+def _handlers(client: Any) -> dict[tuple[str, str], Counter[str]]:
+    registered = client.meta.events._emitter._handlers
+    return {
+        (event, operation): Counter(
+            _label(handler)
+            for handler in registered.prefix_search(f"{event}.s3.{operation}")
+            if not type(handler).__module__.startswith("moto.")  # it stays registered; `is_moto_on` says if it acts
+        )
+        for event in _EVENTS
+        for operation in _OPERATIONS
+    }
+
+
+def _label(handler: Any) -> str:
+    """Names botocore's own handlers; everything else is `?`, which no fresh client has."""
+    if type(handler) not in (MethodType, FunctionType):
+        return f"{type(handler).__module__}.{type(handler).__qualname__}"
+    function = getattr(handler, "__func__", handler)
+    if not _is_own(function):
+        return "?"
+    if function is handler:
+        return f"{function.__module__}.{function.__qualname__}"
+    owner = type(handler.__self__)
+    return f"{owner.__module__}.{owner.__qualname__}.{function.__name__}"
+
+
+@lru_cache(maxsize=1)
+def _fresh_handlers() -> dict[tuple[str, str], Counter[str]]:
+    import botocore.session
+
+    # Keys of no meaning: no request is made, and none must be looked for.
+    fresh = botocore.session.Session().create_client(
+        "s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x"
+    )
+    return _handlers(fresh)

@@ -1,0 +1,30 @@
+"""What a client is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+AddressingStyle = Literal["auto", "path", "virtual"]
+"""How bucket names go into URLs, in botocore's words."""
+
+
+@dataclass(frozen=True)
+class S3ClientConfig:
+    """Endpoint, region and credentials of a client. Frozen and hashable: it is the key of `make_s3_client`'s cache.
+
+    Attributes:
+        endpoint_url: Endpoint with scheme, `http://localhost:9000` for example. `None` means AWS's own for the region.
+        region: Region that requests are signed for, `eu-central-1` for example.
+        addressing_style: `"path"`, `"virtual"` (bucket in the host name) or `"auto"`: botocore's rule, which is path
+            style wherever an endpoint is given.
+        access_key: Static access key; used only together with `secret_key`. Without the two the default chain is asked:
+            environment, shared files, web identity, container, instance metadata.
+        secret_key: Static secret key. It never stands in a repr.
+    """
+
+    endpoint_url: str
+    region: str
+    addressing_style: AddressingStyle = "auto"
+    access_key: str | None = None
+    secret_key: str | None = field(default=None, repr=False)

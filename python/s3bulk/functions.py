@@ -1,0 +1,155 @@
+"""The functions of the original module: the same names, signatures and results.
+
+Each takes the package's own client and works natively, or anything with boto3's methods and makes plain calls on it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from s3bulk import plain
+from s3bulk._content_type import guess_content_type
+from s3bulk._log import logger
+from s3bulk._parameters import check_bucket, check_key, path_of
+from s3bulk.client import Client
+
+
+def ensure_bucket_exists(s3_client: Any, bucket: str, region: str) -> None:
+    """Creates a bucket unless it is there.
+
+    Args:
+        s3_client: Client of `make_s3_client`, a boto3 client, or anything with its methods.
+        bucket: Bucket name.
+        region: Where to create it; `us-east-1` and `""` mean no `LocationConstraint`.
+
+    Raises:
+        botocore.exceptions.ClientError: HeadBucket failed with anything but "not found", or the bucket can't be made.
+    """
+    check_bucket(bucket)
+    through = _through(s3_client)
+    if through is not None:
+        plain.ensure_bucket_exists(through, bucket, region)
+    else:
+        s3_client._native.ensure_bucket(bucket, region, logger)
+
+
+def upload_file(
+    s3_client: Any,
+    local_path: str | Path,
+    bucket: str,
+    key: str,
+    content_type: str | None = None,
+) -> None:
+    """Stores a file as one object.
+
+    Args:
+        s3_client: Client of `make_s3_client`, a boto3 client, or anything with its methods.
+        local_path: A regular file, or a link to one.
+        bucket: Bucket name or ARN.
+        key: Key of the object.
+        content_type: Its `Content-Type`; by default `mimetypes.guess_type` of the path, else
+            `application/octet-stream`.
+
+    Raises:
+        FileNotFoundError: `local_path` is no regular file.
+        botocore.exceptions.ParamValidationError: A bucket or key that boto3 refuses.
+        botocore.exceptions.ClientError: S3 answered with an error.
+    """
+    check_bucket(bucket)
+    check_key(key)
+    path = path_of(local_path)
+    through = _through(s3_client)
+    if through is not None:
+        plain.upload_file(through, path, bucket, key, content_type)
+    else:
+        content_type = guess_content_type(path) if content_type is None else content_type
+        s3_client._native.upload_file(path, bucket, key, content_type, logger)
+
+
+def download_file_to_path(
+    s3_client: Any,
+    bucket: str,
+    key: str,
+    local_path: str | Path,
+) -> None:
+    """Fetches an object into a file, which appears whole or not at all. Missing parent folders are made.
+
+    Args:
+        s3_client: Client of `make_s3_client`, a boto3 client, or anything with its methods.
+        bucket: Bucket name or ARN.
+        key: Key of the object.
+        local_path: The file; one that is there is replaced and keeps its mode.
+
+    Raises:
+        IsADirectoryError: `local_path` is a folder.
+        botocore.exceptions.ParamValidationError: A bucket or key that boto3 refuses.
+        botocore.exceptions.ClientError: S3 answered with an error; code `404` where there is no such object.
+    """
+    check_bucket(bucket)
+    check_key(key)
+    path = path_of(local_path)
+    through = _through(s3_client)
+    if through is not None:
+        plain.download_file(through, bucket, key, path)
+    else:
+        s3_client._native.download_file(bucket, key, path, logger)
+
+
+def upload_folder(
+    s3_client: Any,
+    local_dir: str | Path,
+    bucket: str,
+    key_prefix: str,
+) -> list[str]:
+    """Stores every file below a folder: hidden ones too, links to files followed, links to folders not.
+
+    Args:
+        s3_client: Client of `make_s3_client`, a boto3 client, or anything with its methods.
+        local_dir: An existing folder.
+        bucket: Bucket name or ARN.
+        key_prefix: What the keys begin with; slashes around it do not count.
+
+    Returns:
+        The keys, in the order of `sorted(Path(local_dir).rglob("*"))`.
+
+    Raises:
+        ValueError: `local_dir` is no directory.
+        botocore.exceptions.ClientError: S3 answered with an error. This and others carry `.report`.
+    """
+    if isinstance(s3_client, Client):
+        return s3_client.upload_folder(local_dir, bucket, key_prefix).done
+    check_bucket(bucket)
+    return plain.upload_folder(s3_client, path_of(local_dir), bucket, key_prefix).done
+
+
+def download_prefix_to_folder(
+    s3_client: Any,
+    bucket: str,
+    key_prefix: str,
+    local_dir: str | Path,
+) -> list[str]:
+    """Fetches every object below a prefix into a folder, which is made even when nothing is found.
+
+    Args:
+        s3_client: Client of `make_s3_client`, a boto3 client, or anything with its methods.
+        bucket: Bucket name or ARN.
+        key_prefix: Prefix; slashes around it do not count, and `foo` does not match `foobar/x`.
+        local_dir: Folder to write into. Nothing is ever written outside it.
+
+    Returns:
+        Relative paths in the order of the listing, each the raw remainder of its key.
+
+    Raises:
+        ValueError: A key that would lead outside `local_dir`, or two that need the same place.
+        botocore.exceptions.ClientError: S3 answered with an error. This and others carry `.report`.
+    """
+    if isinstance(s3_client, Client):
+        return s3_client.download_prefix(bucket, key_prefix, local_dir).done
+    check_bucket(bucket)
+    return plain.download_prefix(s3_client, bucket, key_prefix, path_of(local_dir)).done
+
+
+def _through(s3_client: Any) -> Any:
+    """What plain calls are made on; `None` where our own client works natively."""
+    return s3_client._boto3_half.in_the_way() if isinstance(s3_client, Client) else s3_client
