@@ -262,6 +262,9 @@ impl Engine {
         let mut parts = plan.parts();
         let mut begun_all = false;
         let outcome = loop {
+            if begun_all && fetching.is_empty() {
+                break Ok(());
+            }
             let lane = tokio::select! {
                 biased;
                 () = cancel.cancelled() => break Err(Stopped::Failed(cancelled())),
@@ -270,7 +273,6 @@ impl Engine {
                     Err(stopped) => break Err(stopped),
                 },
                 lane = self.window.enter(), if !begun_all => lane,
-                else => break Ok(()),
             };
             let Some(part) = parts.next() else {
                 begun_all = true;

@@ -1,0 +1,25 @@
+//! Local files: the walk of a folder that is sent, files opened for sending, files that appear whole under a root
+//! directory, and the threads that do this work beside the network.
+//!
+//! Nothing here knows S3. All calls block; callers run them on [`DiskThreads`].
+
+// In tests a panic is the answer.
+#![cfg_attr(test, allow(clippy::panic, clippy::print_stdout, clippy::unwrap_used))]
+
+mod checked_close;
+mod folder;
+mod new_file;
+mod position;
+mod root;
+mod source;
+mod standing;
+mod starvation;
+mod temporary;
+mod threads;
+mod walk;
+
+pub use new_file::{NewFile, new_file_at};
+pub use root::Root;
+pub use source::{Source, Stamp};
+pub use threads::DiskThreads;
+pub use walk::{Found, Walk};
