@@ -10,3 +10,5 @@
 
 #[path = "../fault_server/mod.rs"]
 mod fault_server;
+
+mod fault_server_itself;
