@@ -1,0 +1,14 @@
+//! Tests of the engine against the scripted fault server.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that can't go on shall say so and stop"
+)]
+
+#[path = "../fault_server/mod.rs"]
+mod fault_server;
+
+mod fault_server_itself;
