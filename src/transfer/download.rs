@@ -149,7 +149,7 @@ impl Engine {
             if lane.is_none() {
                 lane = Some(until_cancelled(cancel, async { Ok(self.window.enter().await) }).await?);
             }
-            let fresh = until_cancelled(cancel, self.head(&object.bucket, &object.key)).await;
+            let fresh = until_cancelled(cancel, Box::pin(self.head(&object.bucket, &object.key))).await;
             object = fresh.map_err(|head| head.with_note(&format!("it was asked for because {}", error.message())))?;
         }
     }
@@ -165,6 +165,19 @@ impl Engine {
         if object.size <= WHOLE {
             return until_either(cancel, self.download_whole(object, place, lane)).await;
         }
+        // In a box, as all that is not the way of most objects: tasks are moved, and should be small.
+        Box::pin(self.download_large(object, place, lane, ranges, cancel)).await
+    }
+
+    /// An object that does not go through memory as a whole.
+    async fn download_large(
+        self: &Arc<Self>,
+        object: &Remote,
+        place: &Place,
+        lane: &mut Option<Lane>,
+        ranges: bool,
+        cancel: &Cancel,
+    ) -> Result<u64, Stopped> {
         let file = {
             let (place, size) = (place.clone(), object.size);
             let create = self.disk.run(move || {
@@ -222,7 +235,7 @@ impl Engine {
                 },
                 Err(error) => error,
             };
-            wire.pause(&mut retry, error, &object.bucket, Some(&self.window)).await?;
+            Box::pin(wire.pause(&mut retry, error, &object.bucket, Some(&self.window))).await?;
         };
         if let Some(lane) = lane.take() {
             lane.finished_small();

@@ -84,19 +84,21 @@ impl Engine {
                     let size = bytes.len() as u64;
                     self.put_object(file, Payload::Bytes(bytes), digests, None).await.map(|()| size)
                 };
-                return until_cancelled(cancel, put).await;
+                return until_cancelled(cancel, Box::pin(put)).await;
             }
             Loaded::Large(source) => source,
         };
         let size = source.size();
         if size < self.client.options().multipart_threshold {
-            let put = self.put_streamed(file, &source, wanted);
+            // In a box, as all that is not the way of most files: tasks are moved, and should be small.
+            let put = Box::pin(self.put_streamed(file, &source, wanted));
             return until_cancelled(cancel, put).await.map(|()| size);
         }
         // Its parts take lanes of their own.
         drop(lane.take());
         let plan = Plan::upload(size, self.client.options().part_size)?;
-        self.upload_multipart(file, &source, plan, wanted.signed, cancel).await.map(|()| size)
+        let upload = Box::pin(self.upload_multipart(file, &source, plan, wanted.signed, cancel));
+        upload.await.map(|()| size)
     }
 
     /// A file of middling size: summed first, then read again while it is sent.
@@ -145,10 +147,10 @@ impl Engine {
             };
             if wire.accepted.refused(digests.algorithm, &error) {
                 let wanted = Wanted { algorithm: wire.accepted.get(), signed: digests.sha256.is_some() };
-                digests = self.digest_again(&payload, source, wanted).await?;
+                digests = Box::pin(self.digest_again(&payload, source, wanted)).await?;
                 continue;
             }
-            wire.pause(&mut retry, error, &file.bucket, Some(&self.window)).await?;
+            Box::pin(wire.pause(&mut retry, error, &file.bucket, Some(&self.window))).await?;
         }
     }
 

@@ -16,6 +16,7 @@ use tower_service::Service;
 use super::resolve::Resolver;
 use super::socket::{Socket, WRITE_STALL_LIMIT};
 use super::tls::{Tls, handshake_error, server_name};
+use super::traffic::Traffic;
 use crate::error::{Error, Kind, Result};
 
 /// How long one address has the field alone (RFC 8305 section 5, "Connection Attempt Delay").
@@ -27,14 +28,18 @@ pub struct Connector(Arc<Shared>);
 
 struct Shared {
     resolver: Resolver,
-    tls: Tls,
+    tls: Arc<Tls>,
     limit: Duration,
+    traffic: Arc<Traffic>,
 }
+
+/// The message of the error for a connection that was not made because nobody needs it any more.
+pub const SURPLUS: &str = "there are connections enough";
 
 impl Connector {
     /// A connector that gives up after `limit`; a request with a shorter limit gives up earlier.
-    pub fn new(tls: Tls, limit: Duration) -> Self {
-        Self(Arc::new(Shared { resolver: Resolver::default(), tls, limit }))
+    pub fn new(tls: Arc<Tls>, limit: Duration, traffic: Arc<Traffic>) -> Self {
+        Self(Arc::new(Shared { resolver: Resolver::default(), tls, limit, traffic }))
     }
 }
 
@@ -63,13 +68,17 @@ impl Shared {
         let secure = uri.scheme_str() == Some("https");
         let host = uri.host().unwrap_or_default();
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let traffic = self.traffic.host(uri);
+        let Some(_turn) = traffic.turn().await else {
+            return Err(Error::new(Kind::Connect, SURPLUS));
+        };
         let tcp = self.reach(host, port).await?;
         if !secure {
-            return Ok(Socket::plain(tcp));
+            return Ok(Socket::plain(tcp, traffic.connected()));
         }
         let connector = self.tls.connector()?;
         let tls = connector.connect(server_name(host)?, tcp).await.map_err(|error| handshake_error(error, host))?;
-        Ok(Socket::tls(tls))
+        Ok(Socket::tls(tls, traffic.connected()))
     }
 
     /// The first address that answers; the next one starts when the one before has failed or had its head start.

@@ -15,6 +15,7 @@ pub mod retry;
 pub mod sign;
 pub mod socket;
 pub mod tls;
+mod traffic;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -143,7 +143,7 @@ impl Wire {
         let body_finished = answer.body_finished;
         let response = ServerResponse::new(answer, limits.options.read_timeout, limits.window.cloned());
         if !response.status.is_success() {
-            return Err(at(response.into_error(request.method == Method::HEAD).await));
+            return Err(at(Box::pin(response.into_error(request.method == Method::HEAD)).await));
         }
         if !body_finished {
             // "Stored" before all was sent: whatever is stored there, it is not the file.

@@ -13,10 +13,11 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Notify;
 
 use super::body::{BodyState, BoxFuture, Payload, RequestBody};
-use super::connector::Connector;
+use super::connector::{Connector, SURPLUS};
 use super::failure::{from_hyper, is_cut_write};
 use super::socket::ConnectionHandle;
 use super::tls::Tls;
+use super::traffic::Traffic;
 use crate::error::{Error, Kind, Result};
 use crate::flow::Window;
 
@@ -24,10 +25,15 @@ use crate::flow::Window;
 const IDLE_LIMIT: Duration = Duration::from_secs(4);
 /// hyper's read buffer per connection; it is counted in the memory budget.
 pub const READ_BUFFER: usize = 256 << 10;
-/// Objects may have as much metadata as S3 allows in many small headers; hyper's own limit is 100.
+/// Objects may have as much metadata as S3 allows in many small headers. hyper's own limit is 100, and it prepares room
+/// for all of them at each answer: 64 KiB for this many, so that only answers that need it are read this way.
 const MAXIMUM_HEADERS: usize = 2048;
 /// How often a request is sent again at once because a kept connection turned out to be closed.
 const STALE_RESENDS: usize = 2;
+/// How often a request that was refused a connection of its own looks for a free one.
+const SURPLUS_WAITS: usize = 3;
+/// How hyper says that there are more headers than it has room for.
+const HEAD_TOO_LARGE: &str = "message head is too large";
 /// How long `100 Continue` is waited for (RFC 9110 section 10.1.1 leaves it to the client; curl waits 1 s).
 const CONTINUE_LIMIT: Duration = Duration::from_secs(1);
 /// The slowest transfer that counts as one, in bytes per second.
@@ -59,6 +65,10 @@ pub struct Sending {
 #[derive(Clone)]
 pub struct Pool {
     client: Client<Connector, RequestBody>,
+    /// For the rare answers with more headers than usual; opens no connection before there is one.
+    wide: Client<Connector, RequestBody>,
+    traffic: Arc<Traffic>,
+    wide_traffic: Arc<Traffic>,
 }
 
 /// An answer's head, and its body still on the connection.
@@ -74,33 +84,60 @@ pub struct Answer {
 impl Pool {
     /// A pool whose connections must stand within `connect_limit`, whatever a request allows.
     pub fn new(tls: Tls, connect_limit: Duration) -> Self {
-        let client = Client::builder(TokioExecutor::new())
+        let tls = Arc::new(tls);
+        let (traffic, wide_traffic) = (Arc::<Traffic>::default(), Arc::<Traffic>::default());
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder
             .pool_idle_timeout(IDLE_LIMIT)
             .pool_timer(TokioTimer::new())
             .http1_max_buf_size(READ_BUFFER)
-            .http1_max_headers(MAXIMUM_HEADERS)
             .retry_canceled_requests(true)
-            .set_host(false)
-            .build(Connector::new(tls, connect_limit));
-        Self { client }
+            .set_host(false);
+        let client = builder.build(Connector::new(tls.clone(), connect_limit, traffic.clone()));
+        builder.http1_max_headers(MAXIMUM_HEADERS);
+        let wide = builder.build(Connector::new(tls, connect_limit, wide_traffic.clone()));
+        Self { client, wide, traffic, wide_traffic }
     }
 
     /// Sends a request. `head` holds everything but the body.
     pub async fn send(&self, head: &Request<()>, payload: &Payload, sending: &Sending) -> Result<Answer> {
+        let mut refused = 0;
         let mut resends = 0;
+        let mut wide = false;
         loop {
-            let failure = match self.send_once(head, payload, sending).await {
+            let failure = match self.send_once(head, payload, sending, wide).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            if !(failure.stale && sending.replayable && resends < STALE_RESENDS) {
+            if failure.error.message() == SURPLUS {
+                // Somebody's connection has become free, or is about to. If not, one is made after all.
+                refused += 1;
+                if refused > SURPLUS_WAITS {
+                    self.traffic(wide).host(head.uri()).demand();
+                }
+                tokio::task::yield_now().await;
+            } else if failure.stale && sending.replayable && resends < STALE_RESENDS {
+                resends += 1;
+            } else if failure.error.message().ends_with(HEAD_TOO_LARGE) && sending.replayable && !wide {
+                wide = true;
+            } else {
                 return Err(failure.error);
             }
-            resends += 1;
         }
     }
 
-    async fn send_once(&self, head: &Request<()>, payload: &Payload, sending: &Sending) -> Result<Answer, Failure> {
+    fn traffic(&self, wide: bool) -> &Traffic {
+        if wide { &self.wide_traffic } else { &self.traffic }
+    }
+
+    async fn send_once(
+        &self,
+        head: &Request<()>,
+        payload: &Payload,
+        sending: &Sending,
+        wide: bool,
+    ) -> Result<Answer, Failure> {
+        let _counted = self.traffic(wide).host(head.uri()).request();
         let gate = sending.expect_continue.then(|| Arc::new(Notify::new()));
         let (body, state) = RequestBody::new(payload.clone(), sending.window.clone(), gate.clone().map(opened));
         let mut request = Request::new(body);
@@ -112,7 +149,7 @@ impl Pool {
             hyper::ext::on_informational(&mut request, move |_| gate.notify_one());
         }
         let mut guard = Guard { captured: capture_connection(&mut request), state, armed: true };
-        let answered = self.wait(request, &guard, sending.timeouts).await;
+        let answered = self.wait(request, &guard, sending.timeouts, wide).await;
         let connection = guard.connection();
         match answered {
             Ok(response) => {
@@ -138,8 +175,15 @@ impl Pool {
     }
 
     /// Waits for the head. No limit on the whole, only on times without progress.
-    async fn wait(&self, request: Request<RequestBody>, guard: &Guard, limits: Timeouts) -> Result<Response<Incoming>> {
-        let mut answer = pin!(self.client.request(request));
+    async fn wait(
+        &self,
+        request: Request<RequestBody>,
+        guard: &Guard,
+        limits: Timeouts,
+        wide: bool,
+    ) -> Result<Response<Incoming>> {
+        let client = if wide { &self.wide } else { &self.client };
+        let mut answer = pin!(client.request(request));
         let began = Instant::now();
         let mut deadline = began + limits.connect.min(limits.read);
         let mut counted = (began, 0);

@@ -15,6 +15,8 @@ use tokio::time::Sleep;
 use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
+use super::traffic::Counted;
+
 /// How long one write may stay blocked. hyper keeps body, buffers and descriptor until the write ends, even when the
 /// request was dropped (hyper `proto/h1/dispatch.rs`). As long as botocore's read timeout.
 pub const WRITE_STALL_LIMIT: Duration = Duration::from_secs(60);
@@ -96,6 +98,7 @@ pub struct Socket {
     handle: ConnectionHandle,
     slot: Option<&'static AtomicI32>,
     stall: Option<Pin<Box<Blocked>>>,
+    _counted: Counted,
 }
 
 /// What a blocked write waits for besides the peer.
@@ -107,22 +110,22 @@ struct Blocked {
 
 impl Socket {
     /// A plain connection.
-    pub fn plain(stream: TcpStream) -> TokioIo<Self> {
-        Self::new(Stream::Plain(stream))
+    pub fn plain(stream: TcpStream, counted: Counted) -> TokioIo<Self> {
+        Self::new(Stream::Plain(stream), counted)
     }
 
     /// A connection whose handshake is done.
-    pub fn tls(stream: TlsStream<TcpStream>) -> TokioIo<Self> {
-        Self::new(Stream::Tls(Box::new(stream)))
+    pub fn tls(stream: TlsStream<TcpStream>, counted: Counted) -> TokioIo<Self> {
+        Self::new(Stream::Tls(Box::new(stream)), counted)
     }
 
-    fn new(stream: Stream) -> TokioIo<Self> {
+    fn new(stream: Stream, counted: Counted) -> TokioIo<Self> {
         let tcp = match &stream {
             Stream::Plain(tcp) => tcp,
             Stream::Tls(tls) => tls.get_ref().0,
         };
         let slot = register(tcp);
-        TokioIo::new(Self { stream, handle: ConnectionHandle::new(), slot, stall: None })
+        TokioIo::new(Self { stream, handle: ConnectionHandle::new(), slot, stall: None, _counted: counted })
     }
 
     fn refuse_if_killed(&self) -> io::Result<()> {
