@@ -1,4 +1,4 @@
-"""Keys that would lead outside, keys that need the same place, links that lead outside: refused before a page is written.
+"""Keys and links that would lead outside, keys that need the same place: refused before a page is written.
 
 On moto's server, which stores such keys as they are.
 """
@@ -44,7 +44,7 @@ def test_a_key_that_leads_outside_is_refused_before_anything_is_written(
 ) -> None:
     key = f"{prefix}/{remainder}" if prefix else remainder
     put_all(judge, bucket, {f"{prefix}/!first" if prefix else "!first": b"1", key: b"2", f"{key}~": b"3"})
-    with pytest.raises(ValueError, match="^Refusing to write outside local_dir; suspicious S3 key: ") as caught:
+    with pytest.raises(ValueError, match=r"^Refusing to write outside local_dir; suspicious S3 key: ") as caught:
         download_prefix_to_folder(client, bucket, prefix, tmp_path / "a" / "b")
     assert remainder in str(caught.value)
     assert _all_below(tmp_path) == ["a", "a/b"]
@@ -53,7 +53,7 @@ def test_a_key_that_leads_outside_is_refused_before_anything_is_written(
 def test_a_key_with_a_nul_is_refused(tmp_path: Path) -> None:
     client = MagicMock()
     client.get_paginator.return_value.paginate.return_value = [{"Contents": [{"Key": "p/ok"}, {"Key": "p/a\0b"}]}]
-    with pytest.raises(ValueError, match="^Refusing to write outside local_dir; suspicious S3 key: "):
+    with pytest.raises(ValueError, match=r"^Refusing to write outside local_dir; suspicious S3 key: "):
         download_prefix_to_folder(client, "b", "p", tmp_path)
     assert files_below(tmp_path) == {}
     client.download_fileobj.assert_not_called()
@@ -100,7 +100,7 @@ def test_a_link_that_leads_outside_is_refused_before_anything_is_written(
     outside.mkdir()
     target = outside if key == "p/link/f" else outside / "new"
     (root / "link").symlink_to(target if absolute else Path("..") / target.relative_to(tmp_path))
-    with pytest.raises(ValueError, match="^Refusing to write outside local_dir; suspicious S3 key: "):
+    with pytest.raises(ValueError, match=r"^Refusing to write outside local_dir; suspicious S3 key: "):
         download_prefix_to_folder(client, bucket, "p", root)
     assert _all_below(tmp_path) == ["outside", "root", "root/link"]
 
