@@ -99,10 +99,10 @@ def test_importing_the_package_imports_neither_boto3_nor_what_is_slow() -> None:
 
 
 def test_importing_the_package_is_quick() -> None:
-    # The best of several: a busy machine can only make it longer.
-    program = "import time; before = time.perf_counter(); import s3bulk; print(time.perf_counter() - before)"
+    # Processor time, the best of several: a busy machine can only make it longer.
+    program = "import time; before = time.process_time(); import s3bulk; print(time.process_time() - before)"
     _run(program)  # writes the byte code
-    best = min(float(_run(program)) for _ in range(10))
+    best = min(float(_run(program)) for _ in range(20))
     assert best * 1000 < _IMPORT_MILLISECONDS
 
 

@@ -126,7 +126,7 @@ def test_a_name_that_is_not_utf8_is_an_error_that_names_it(client: Any, bucket: 
 
 
 def test_content_types_are_guessed_by_name(client: Any, bucket: str, judge: Any, tmp_path: Path) -> None:
-    types = {"a.txt": "text/plain", "b/c.html": "text/html", "d.json": "application/json", "e": None, ".f": None}
+    types = {"a.txt": "text/plain", "b/c.html": "text/html", "d.json": "application/json", "e": None, ".hidden": None}
     write_all(tmp_path, dict.fromkeys(types, b"x"))
     upload_folder(client, tmp_path, bucket, "p")
     found = {name: judge.head_object(Bucket=bucket, Key=f"p/{name}")["ContentType"] for name in types}

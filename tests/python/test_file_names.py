@@ -72,8 +72,9 @@ def test_empty_files_come_through(client: Any, bucket: str, judge: Any, tmp_path
     assert files_below(tmp_path / "down") == files
 
 
-# moto's server writes control characters into its XML answers unless it is asked for `encoding-type=url`.
-_CONTROL = [f"c{chr(code)}d" for code in (1, 9, 10, 13, 27, 31, 127, 0x85, 0xFFFE)]
+# moto's server writes control characters into its XML answers unless it is asked for `encoding-type=url`. It has no
+# route for a newline.
+_CONTROL = [f"c{chr(code)}d" for code in (1, 9, 13, 27, 31, 127, 0x85, 0xFFFE)]
 
 
 @pytest.mark.parametrize("name", _CONTROL)
