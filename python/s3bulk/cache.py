@@ -7,9 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from s3bulk._boto3_half import Boto3Half, replaced_factory_client
 from s3bulk._core import ClientCache, NativeClient
-from s3bulk._environment import read_environment
 from s3bulk.client import Client
 from s3bulk.config import S3ClientConfig
 
@@ -100,6 +98,10 @@ def make_s3_client(config: S3ClientConfig) -> Any:
         botocore.exceptions.PartialCredentialsError: The environment has an access key without its secret.
         botocore.exceptions.ProfileNotFound: `AWS_PROFILE` names a profile that no file has.
     """
+    # Not needed to import s3bulk, which command-line tools do for every `--help`.
+    from s3bulk._boto3_half import Boto3Half, replaced_factory_client
+    from s3bulk._environment import read_environment
+
     config = _own_config(config)
     replaced = replaced_factory_client(config)
     if replaced is not None:

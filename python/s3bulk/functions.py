@@ -10,7 +10,7 @@ from typing import Any
 
 from s3bulk import plain
 from s3bulk._content_type import guess_content_type
-from s3bulk._log import logger
+from s3bulk._log import CREATED_BUCKET, logger
 from s3bulk._parameters import check_bucket, check_key, path_of
 from s3bulk.client import Client
 
@@ -30,8 +30,8 @@ def ensure_bucket_exists(s3_client: Any, bucket: str, region: str) -> None:
     through = _through(s3_client)
     if through is not None:
         plain.ensure_bucket_exists(through, bucket, region)
-    else:
-        s3_client._native.ensure_bucket(bucket, region, logger)
+    elif s3_client._native.ensure_bucket(bucket, region, logger):
+        logger.info(CREATED_BUCKET, bucket, region or "<default>")
 
 
 def upload_file(

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from s3bulk._content_type import guess_content_type
 from s3bulk._core import KeyCheck, NewFile, walk_folder
 from s3bulk._failures import attach_report
-from s3bulk._log import logger
+from s3bulk._log import CREATED_BUCKET, logger
 from s3bulk.report import Report
 
 # Reads of a file that changes under them, the first included; CONTRACT "again from the start, at most twice".
@@ -43,7 +43,7 @@ def ensure_bucket_exists(s3_client: Any, bucket: str, region: str) -> None:
             raise
         logger.debug("Bucket '%s' was created meanwhile", bucket)
     else:
-        logger.info("Created S3 bucket '%s' in region '%s'", bucket, region or "<default>")
+        logger.info(CREATED_BUCKET, bucket, region or "<default>")
 
 
 def upload_file(s3_client: Any, path: str, bucket: str, key: str, content_type: str | None = None) -> int:

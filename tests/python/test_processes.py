@@ -1,0 +1,147 @@
+"""Signals, fork and threads: what happens around a call."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from s3bulk import download_prefix_to_folder, upload_file, upload_folder
+
+from tests.python.conftest import Listener, boto3_client, config_of, files_below, new_bucket, put_all, stored, write_all
+from tests.servers import Server
+
+# Runs until interrupted; says when it has begun and what it raised after how long.
+_CALL = """
+import sys, time
+from s3bulk import S3ClientConfig, make_s3_client, {function}
+client = make_s3_client(S3ClientConfig({endpoint!r}, "us-east-1", "auto", "key", "secret"))
+print("begun", flush=True)
+try:
+    {call}
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def _interrupted(function: str, call: str, listener: Listener) -> float:
+    program = _CALL.format(function=function, endpoint=listener.endpoint_url, call=call)
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "begun\n"
+            deadline = time.monotonic() + 20
+            while not listener.was_called:  # the request is on its way
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            before = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            assert process.stdout.readline() == "interrupted\n"
+            took = time.monotonic() - before
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+    return took
+
+
+@pytest.mark.parametrize(
+    ("function", "call"),
+    [
+        ("upload_file", "upload_file(client, {folder!r} + '/f', 'b', 'k')"),
+        ("upload_folder", "upload_folder(client, {folder!r}, 'b', 'p')"),
+        ("download_file_to_path", "download_file_to_path(client, 'b', 'k', {folder!r} + '/new')"),
+        ("download_prefix_to_folder", "download_prefix_to_folder(client, 'b', 'p', {folder!r})"),
+        ("ensure_bucket_exists", "ensure_bucket_exists(client, 'b', 'us-east-1')"),
+    ],
+)
+def test_ctrl_c_ends_a_call_within_a_second(function: str, call: str, listener: Listener, folder: Path) -> None:
+    assert _interrupted(function, call.format(folder=str(folder)), listener) < 1.0
+    assert files_below(folder) == {"f": b"body"}
+
+
+def test_other_threads_run_while_a_call_waits(own: Any, bucket: str, tmp_path: Path) -> None:
+    write_all(tmp_path, {f"{number}": b"x" * 1000 for number in range(500)})
+    counted, stop = [0], threading.Event()
+
+    def count() -> None:
+        while not stop.is_set():
+            counted[0] += 1
+            time.sleep(0)
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    try:
+        before = counted[0]
+        upload_folder(own, tmp_path, bucket, "p")
+        assert counted[0] > before + 10
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_many_threads_share_a_client(own: Any, bucket: str, judge: Any, tmp_path: Path) -> None:
+    for number in range(8):
+        write_all(tmp_path / str(number), {f"{at}": f"{number}/{at}".encode() for at in range(20)})
+    with ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(upload_folder, own, tmp_path / str(at), bucket, f"p{at}") for at in range(8)]
+        assert [len(call.result()) for call in calls] == [20] * 8
+        downs = [
+            pool.submit(download_prefix_to_folder, own, bucket, f"p{at}", tmp_path / f"down{at}") for at in range(8)
+        ]
+        assert [len(call.result()) for call in downs] == [20] * 8
+    for number in range(8):
+        assert files_below(tmp_path / f"down{number}") == files_below(tmp_path / str(number))
+
+
+def _in_child(client: Any, bucket: str, folder: str, number: int) -> None:
+    upload_file(client, Path(folder) / "f", bucket, f"child-{number}")
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_client_works_in_a_forked_child(own: Any, bucket: str, judge: Any, folder: Path) -> None:
+    upload_file(own, folder / "f", bucket, "parent")
+    fork = multiprocessing.get_context("fork")
+    children = [fork.Process(target=_in_child, args=(own, bucket, str(folder), at)) for at in range(3)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(30)
+    assert [child.exitcode for child in children] == [0, 0, 0]
+    upload_file(own, folder / "f", bucket, "parent-again")
+    assert sorted(stored(judge, bucket)) == ["child-0", "child-1", "child-2", "parent", "parent-again"]
+
+
+def test_a_client_can_be_sent_to_a_spawned_process(seaweedfs: Server, folder: Path) -> None:
+    from s3bulk import make_s3_client
+
+    judge = boto3_client(seaweedfs)
+    bucket = new_bucket(judge)
+    child = multiprocessing.get_context("spawn").Process(
+        target=_in_child, args=(make_s3_client(config_of(seaweedfs)), bucket, str(folder), 0)
+    )
+    child.start()
+    child.join(30)
+    assert child.exitcode == 0
+    assert stored(judge, bucket) == {"child-0": b"body"}
+
+
+def test_a_process_ends_after_a_transfer(moto: Server, folder: Path) -> None:
+    judge = boto3_client(moto)
+    bucket = new_bucket(judge)
+    put_all(judge, bucket, {"p/a": b"1"})
+    program = f"""
+from s3bulk import S3ClientConfig, download_prefix_to_folder, make_s3_client
+client = make_s3_client(S3ClientConfig({moto.endpoint_url!r}, "us-east-1", "auto", "key", "secret"))
+download_prefix_to_folder(client, {bucket!r}, "p", {str(folder)!r})
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=20)
+    assert files_below(folder) == {"f": b"body", "a": b"1"}
