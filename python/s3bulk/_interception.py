@@ -65,8 +65,14 @@ _ENDPOINT_METHODS = (
     "_do_get_response",
     "_send",
 )
-# Handlers that depend on a client's Config.
-_VARYING = ("botocore.retries.", "botocore.retryhandler.", "botocore.client.ClientCreator._default_s3_presign")
+_VARYING = (
+    # These depend on a client's Config.
+    "botocore.retries.",
+    "botocore.retryhandler.",
+    "botocore.client.ClientCreator._default_s3_presign",
+    # boto3's upload_fileobj and its kin leave these behind: they switch progress callbacks on and off.
+    "s3transfer.utils.signal_",
+)
 
 
 def is_moto_on() -> bool:
@@ -90,7 +96,7 @@ def is_untouched(client: Any) -> bool:
         return False
 
 
-def _is_own(function: Any, packages: tuple[str, ...] = ("botocore", "boto3")) -> bool:
+def _is_own(function: Any, packages: tuple[str, ...] = ("botocore", "boto3", "s3transfer")) -> bool:
     # `__globals__` can't be forged by functools.wraps, `__module__` can.
     return type(function) is FunctionType and function.__globals__.get("__name__", "").split(".")[0] in packages
 

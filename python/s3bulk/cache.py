@@ -108,9 +108,10 @@ def make_s3_client(config: S3ClientConfig) -> Any:
         return replaced
     _check_config(config)
     static_keys = bool(config.access_key and config.secret_key)
-    environment = read_environment(static_keys=static_keys, own_endpoint=config.endpoint_url is not None)
+    endpoint_url: str | None = config.endpoint_url
+    environment = read_environment(static_keys=static_keys, own_endpoint=endpoint_url is not None)
     native = NativeClient(
-        endpoint_url=config.endpoint_url if config.endpoint_url is not None else environment.endpoint_url,
+        endpoint_url=environment.endpoint_url if endpoint_url is None else endpoint_url,
         region=config.region or "us-east-1",
         addressing_style=config.addressing_style or "auto",
         access_key=config.access_key if static_keys else environment.access_key,
@@ -129,9 +130,7 @@ def rebuild_client(config: S3ClientConfig, options: Any) -> Any:
 
 
 def _own_config(config: Any) -> S3ClientConfig:
-    # Anything hashable with the five attributes is a config; what it pickles to is ours.
-    if type(config) is S3ClientConfig:
-        return config
+    # Anything hashable with the five attributes is a config; what a client keeps and pickles is ours.
     return S3ClientConfig(
         config.endpoint_url, config.region, config.addressing_style, config.access_key, config.secret_key
     )

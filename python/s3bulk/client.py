@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from s3bulk import _core, plain
 from s3bulk._content_type import guess_content_type
-from s3bulk._log import logger
+from s3bulk._log import DOWNLOADED_PREFIX, UPLOADED_FOLDER, logger
 from s3bulk._parameters import check_bucket, path_of
 from s3bulk.config import S3ClientConfig
 from s3bulk.options import TransferOptions
@@ -77,7 +77,9 @@ class Client:
         through = self._boto3_half.in_the_way()
         if through is not None:
             return plain.upload_folder(through, path, bucket, key_prefix)
-        return Report.of(self._native.upload_folder(path, bucket, key_prefix, guess_content_type, logger))
+        report = Report.of(self._native.upload_folder(path, bucket, key_prefix, guess_content_type, logger))
+        logger.debug(UPLOADED_FOLDER, len(report.done), path, bucket, plain.listing_prefix(key_prefix))
+        return report
 
     def download_prefix(self, bucket: str, key_prefix: str, local_dir: str | os.PathLike[str]) -> Report:
         """Fetches every object below a prefix, as the function `download_prefix_to_folder` does, and reports.
@@ -99,7 +101,9 @@ class Client:
         through = self._boto3_half.in_the_way()
         if through is not None:
             return plain.download_prefix(through, bucket, key_prefix, path)
-        return Report.of(self._native.download_prefix(bucket, key_prefix, path, logger))
+        report = Report.of(self._native.download_prefix(bucket, key_prefix, path, logger))
+        logger.debug(DOWNLOADED_PREFIX, len(report.done), bucket, plain.listing_prefix(key_prefix), path)
+        return report
 
     def __getattr__(self, name: str) -> Any:
         """Asks the boto3 half."""

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from s3bulk._content_type import guess_content_type
 from s3bulk._core import KeyCheck, NewFile, walk_folder
 from s3bulk._failures import attach_report
-from s3bulk._log import CREATED_BUCKET, logger
+from s3bulk._log import CREATED_BUCKET, DOWNLOADED_PREFIX, UPLOADED_FOLDER, logger
 from s3bulk.report import Report
 
 # Reads of a file that changes under them, the first included; CONTRACT "again from the start, at most twice".
@@ -85,7 +85,7 @@ def download_file(s3_client: Any, bucket: str, key: str, path: str, root: str | 
 
 def upload_folder(s3_client: Any, local_dir: str, bucket: str, key_prefix: str) -> Report:
     """Stores every file below a folder."""
-    prefix = _listing_prefix(key_prefix)
+    prefix = listing_prefix(key_prefix)
     files = [(prefix + relative, path) for relative, path in walk_folder(local_dir)]
     done: list[str] = []
     size = 0
@@ -97,13 +97,13 @@ def upload_folder(s3_client: Any, local_dir: str, bucket: str, key_prefix: str) 
             attach_report(error, Report(done, [(key, error)], not_begun, size))
             raise
         done.append(key)
-    logger.debug("Uploaded %d file(s) from '%s' to s3://%s/%s", len(done), local_dir, bucket, prefix)
+    logger.debug(UPLOADED_FOLDER, len(done), local_dir, bucket, prefix)
     return Report(done=done, bytes=size)
 
 
 def download_prefix(s3_client: Any, bucket: str, key_prefix: str, local_dir: str) -> Report:
     """Fetches every object below a prefix into a folder."""
-    prefix = _listing_prefix(key_prefix)
+    prefix = listing_prefix(key_prefix)
     os.makedirs(local_dir, exist_ok=True)
     done: list[str] = []
     size = 0
@@ -116,7 +116,7 @@ def download_prefix(s3_client: Any, bucket: str, key_prefix: str, local_dir: str
                 attach_report(error, Report(done, [(relative, error)], not_begun, size))
                 raise
             done.append(relative)
-    logger.debug("Downloaded %d file(s) from s3://%s/%s -> '%s'", len(done), bucket, prefix, local_dir)
+    logger.debug(DOWNLOADED_PREFIX, len(done), bucket, prefix, local_dir)
     return Report(done=done, bytes=size)
 
 
@@ -146,7 +146,8 @@ def _check_links(resolved_root: str, key: str, relative: str) -> None:
         raise ValueError(f"Refusing to write outside local_dir; suspicious S3 key: {key!r}")
 
 
-def _listing_prefix(key_prefix: str) -> str:
+def listing_prefix(key_prefix: str) -> str:
+    """What is listed: the prefix without the slashes around it, and one at its end."""
     stripped = key_prefix.strip("/")
     return f"{stripped}/" if stripped else ""
 

@@ -170,7 +170,8 @@ def test_the_plain_call_raises_what_the_client_raises(folder: Path) -> None:
 
 
 def test_plain_reads_again_a_file_that_changes(folder: Path) -> None:
-    client, bodies = MagicMock(), []
+    client = MagicMock()
+    bodies: list[bytes] = []
 
     def put_object(**arguments: Any) -> None:
         if not bodies:

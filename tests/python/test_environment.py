@@ -15,7 +15,7 @@ from botocore.exceptions import InvalidConfigError, PartialCredentialsError, Pro
 from s3bulk import S3ClientConfig, make_s3_client, upload_file
 from s3bulk._environment import read_environment
 
-from tests.python.conftest import stored
+from tests.python.conftest import boto3_client, new_bucket, stored
 from tests.servers import Server
 
 _ENVIRONMENTS: dict[str, dict[str, str]] = {
@@ -103,13 +103,20 @@ def test_the_boto3_half_is_the_identity_that_boto3_finds(
     )
 
 
+_PROFILE_KEYS = {
+    "profile": "NAMED",
+    "default profile comes first": "NAMED",
+    "profile of the credentials file": "SHARED",
+}
+
+
 @pytest.mark.parametrize("name", _ENVIRONMENTS)
 def test_the_native_half_signs_with_the_key_that_boto3_finds(
-    name: str, files: Path, server: Server, bucket: str, judge: Any, monkeypatch: pytest.MonkeyPatch
+    name: str, files: Path, seaweedfs: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # SeaweedFS knows one key only: put it where this environment's identity comes from.
-    if server.name != "seaweedfs":
-        pytest.skip("moto takes every signature")
+    # SeaweedFS knows one key only, which goes where this environment's identity comes from. moto takes any signature.
+    server, judge = seaweedfs, boto3_client(seaweedfs)
+    bucket = new_bucket(judge)
     values = {
         variable: {"ENVKEY": server.access_key, "env-secret": server.secret_key}.get(value, value)
         for variable, value in _ENVIRONMENTS[name].items()
@@ -223,7 +230,7 @@ def test_the_ca_bundle_is_that_of_boto3(
     (files / "config").write_text(text)
     _set(monkeypatch, values)
     found = read_environment(static_keys=True, own_endpoint=True).ca_bundle
-    expected: Any = _boto3_client()._endpoint.http_session._verify  # type: ignore[attr-defined]
+    expected: Any = _boto3_client()._endpoint.http_session._verify
     assert (found or True) == expected
 
 

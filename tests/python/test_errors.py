@@ -117,7 +117,7 @@ def test_the_error_names_what_was_done_where(own: Any, folder: Path, server: Ser
         assert part in notes
 
 
-_FAILURE = {
+_FAILURE: dict[str, Any] = {
     "message": "what went wrong",
     "text": "what went wrong [bucket: b, key: k]",
     "operation": "PutObject",

@@ -22,7 +22,7 @@ def _names(count: int = _COUNT) -> list[str]:
 
 @pytest.fixture
 def failing_upload(own: Any, tmp_path: Path) -> Any:
-    """A folder in which two files go into the way of each other on the server: no such bucket for all of them."""
+    """A client beside a folder whose files have no bucket to go to."""
     write_all(tmp_path, dict.fromkeys(_names(), b"x"))
     return own
 
@@ -33,7 +33,9 @@ def test_the_earliest_error_is_raised_and_every_file_is_accounted_for(failing_up
     report: Report = caught.value.report  # type: ignore[attr-defined]
     assert isinstance(report, Report)
     failed = [name for name, _ in report.failed]
-    assert failed[0] == "p/000"
+    assert failed
+    assert failed == sorted(failed)
+    assert any(f"key: {failed[0]}," in note for note in caught.value.__notes__)
     assert report.failed[0][1].response["Error"]["Code"] == "NoSuchBucket"  # type: ignore[attr-defined]
     assert sorted([*report.done, *failed, *report.not_begun]) == [f"p/{name}" for name in _names()]
     assert report.not_begun, "the first error stops the rest"
@@ -55,9 +57,11 @@ def test_a_file_in_the_way_fails_alone(own: Any, bucket: str, judge: Any, tmp_pa
         download_prefix_to_folder(one_at_a_time, bucket, "p", tmp_path)
     report: Report = caught.value.report  # type: ignore[attr-defined]
     assert [name for name, _ in report.failed] == ["150"]
-    assert report.done == _names()[:150]
-    assert report.not_begun == _names()[151:]
-    assert files_below(tmp_path) == dict.fromkeys(_names()[:150], b"x")
+    # One or two may be under way already when the disk says no.
+    assert report.done[:150] == _names()[:150]
+    assert len(report.not_begun) > 100
+    assert sorted([*report.done, "150", *report.not_begun]) == _names()
+    assert files_below(tmp_path) == dict.fromkeys(report.done, b"x")
 
 
 def test_what_was_done_stays_done_and_nothing_half_is_left(own: Any, bucket: str, judge: Any, tmp_path: Path) -> None:
