@@ -29,6 +29,7 @@ pub struct Root {
     /// Path below the root and folder, the last used at the end.
     remembered: Mutex<Vec<(Box<str>, Arc<Folder>)>>,
     unnamed: UnnamedFiles,
+    was_empty: bool,
 }
 
 impl Root {
@@ -39,20 +40,73 @@ impl Root {
     pub fn create(directory: &Path) -> Result<Self> {
         let open = || {
             fs::create_dir_all(directory)?;
-            Folder::open(directory)
+            let was_empty = fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none());
+            Ok((Folder::open(directory)?, was_empty))
         };
-        let folder = open().map_err(|error| Error::io(error, "making the directory", directory))?;
+        let (folder, was_empty) = open().map_err(|error| Error::io(error, "making the directory", directory))?;
         Ok(Self {
             path: directory.to_owned(),
             folder: Arc::new(folder),
             remembered: Mutex::default(),
             unnamed: UnnamedFiles::default(),
+            was_empty,
         })
     }
 
     /// The directory, as it was given.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Refuses a path that a link leads outside, before anything is made or written. What is planted later is found when
+    /// the file is written.
+    ///
+    /// # Errors
+    /// `SuspiciousKey`. Anything else that is wrong is left to the writing of this one file.
+    pub fn check(&self, relative: &str) -> Result<()> {
+        let folded = fold(relative).ok_or_else(|| suspicious(relative))?;
+        let (directory, name) = split(&folded);
+        let Some(folder) = self.existing(directory, relative)? else { return Ok(()) };
+        let is_link = folder.look(OsStr::new(name)).ok().flatten().is_some_and(|found| found.shape == Shape::Link);
+        match is_link.then(|| end_of_links(&folder, OsStr::new(name))) {
+            Some(Ok((at, _))) => self.admit(&at, &self.path.join(&*folded), relative),
+            Some(Err(_)) | None => Ok(()),
+        }
+    }
+
+    /// The folder `directory` (folded) if it is there.
+    fn existing(&self, directory: &str, relative: &str) -> Result<Option<Arc<Folder>>> {
+        if let Some(known) = self.recall(directory) {
+            return Ok(Some(known));
+        }
+        let mut folder = Arc::clone(&self.folder);
+        let mut start = 0;
+        while start < directory.len() {
+            let end = directory[start..].find('/').map_or(directory.len(), |length| start + length);
+            let (name, so_far) = (OsStr::new(&directory[start..end]), &directory[..end]);
+            folder = match (self.recall(so_far), folder.enter(name)) {
+                (Some(known), _) => known,
+                (None, Ok(entered)) => Arc::new(entered),
+                (None, Err(_)) => {
+                    let is_link = folder.look(name).ok().flatten().is_some_and(|found| found.shape == Shape::Link);
+                    let Some(Ok((at, name))) = is_link.then(|| end_of_links(&folder, name)) else { return Ok(None) };
+                    let path = self.path.join(so_far);
+                    self.admit(&at, &path, relative)?;
+                    let Ok(entered) = at.enter(&name) else { return Ok(None) };
+                    self.admit(&entered, &path, relative)?;
+                    Arc::new(entered)
+                }
+            };
+            self.remember(so_far, &folder);
+            start = end + 1;
+        }
+        Ok(Some(folder))
+    }
+
+    /// Whether there was nothing in the directory when it was opened: then no link can lead outside, and
+    /// [`Root::check`] is not needed.
+    pub fn was_empty(&self) -> bool {
+        self.was_empty
     }
 
     /// Begins the file at `relative`, joined with `/`; empty and `.` components fold. Missing folders are made. Links

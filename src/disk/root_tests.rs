@@ -318,3 +318,30 @@ fn what_a_small_file_costs() {
     }
     println!("read: {:?} each", begin.elapsed() / 20_000);
 }
+
+#[test]
+fn a_path_that_a_link_leads_outside_is_refused_before_anything_is_made() {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path().join("root");
+    fs::create_dir_all(root.join("inside")).unwrap();
+    fs::create_dir_all(place.path().join("outside")).unwrap();
+    for (link, target) in [("in", "inside"), ("out", "../outside"), ("file", "../outside/f"), ("self", "inside/new")] {
+        std::os::unix::fs::symlink(target, root.join(link)).unwrap();
+    }
+    let checked = Root::create(&root).unwrap();
+    assert!(!checked.was_empty());
+    for (path, fine) in [
+        ("in/a", true),
+        ("new/a", true),
+        ("self", true),
+        ("a", true),
+        ("out/a", false),
+        ("out/deep/a", false),
+        ("file", false),
+    ] {
+        assert_eq!(checked.check(path).is_ok(), fine, "{path}");
+    }
+    assert_eq!(checked.check("out/a").unwrap_err().kind(), &Kind::SuspiciousKey);
+    assert_eq!(fs::read_dir(place.path().join("outside")).unwrap().count(), 0);
+    assert!(!root.join("new").exists());
+}

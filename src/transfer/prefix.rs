@@ -14,7 +14,7 @@ use crate::client::{Client, Listed};
 use crate::disk::Root;
 use crate::error::{Error, Result};
 use crate::flow::Cancel;
-use crate::keys::{KeyCheck, KeyPrefix};
+use crate::keys::{KeyCheck, KeyPrefix, Placed};
 
 /// Pages that wait: one is fetched, one is ready. More would only hold memory.
 const PAGES_AHEAD: usize = 1;
@@ -35,19 +35,19 @@ impl Engine {
         }
         let prefix = KeyPrefix::new(key_prefix);
         let bucket: Arc<str> = bucket.into();
+        let root = match self.root(directory).await {
+            Ok(root) => root,
+            Err(error) => return (Report::default(), Some(error)),
+        };
         let mut pages = self.list_ahead(&bucket, &prefix);
         let mut batch = Batch::new(self.window.clone(), cancel);
         let mut check = KeyCheck::new(&prefix);
-        let mut root = None;
         let mut broken = None;
         while let Some(Some(page)) = batch.meanwhile(pages.recv()).await {
             let prepared = async {
                 let page = page?;
-                if root.is_none() {
-                    let directory = directory.to_owned();
-                    root = Some(Arc::new(self.disk.run(move || Root::create(&directory)).await??));
-                }
                 let placed = check.check_page(page.iter().map(|object| object.key.as_str()))?;
+                let placed = self.check_links(&root, placed).await?;
                 Ok::<_, Error>((page, placed))
             };
             let (page, placed) = match prepared.await {
@@ -57,7 +57,6 @@ impl Engine {
                     break;
                 }
             };
-            let Some(root) = &root else { break };
             // The whole page is planned first, so that the report can name what was not begun.
             let items: Vec<_> = page
                 .into_iter()
@@ -93,6 +92,24 @@ impl Engine {
         let (report, error) = batch.finish(broken).await;
         let stopped = error.is_none() && cancel.is_cancelled();
         (report, error.or_else(|| stopped.then(cancelled)))
+    }
+
+    async fn root(&self, directory: &Path) -> Result<Arc<Root>> {
+        let directory = directory.to_owned();
+        Ok(Arc::new(self.disk.run(move || Root::create(&directory)).await??))
+    }
+
+    /// Refuses a page of which a link would lead something outside.
+    async fn check_links(&self, root: &Arc<Root>, page: Vec<Option<Placed>>) -> Result<Vec<Option<Placed>>> {
+        if root.was_empty() {
+            return Ok(page);
+        }
+        let root = root.clone();
+        let check = self.disk.run(move || {
+            page.iter().flatten().try_for_each(|placed| root.check(&placed.path))?;
+            Ok(page)
+        });
+        check.await?
     }
 
     /// Lists in a task of its own, a page ahead. It ends when nobody takes pages any more.
