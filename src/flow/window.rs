@@ -14,6 +14,9 @@ const START: usize = 64;
 const FLOOR: usize = 4;
 /// What a small object costs beyond its bytes, in bytes: makes requests per second and bytes per second one figure.
 const UNIT_COST: u64 = 32 << 10;
+/// Units that take so many times as long as the quickest one are waiting for each other, be it in the server, in the
+/// network or in this process: then a wider window only makes the queue longer (TCP Vegas decides likewise).
+const QUEUED: f64 = 2.5;
 /// Growth that counts as growth: less is within the noise of an interval.
 const PAYS: f64 = 1.15;
 /// Shortest interval between two decisions; longer where round trips are.
@@ -32,6 +35,8 @@ struct Sample {
     throttled: bool,
     /// Whether all lanes were in use at some time.
     saturated: bool,
+    /// How much longer small units took than the quickest one so far: 1 is no longer. Nothing is known without any.
+    stretch: f64,
 }
 
 /// The decision, apart from clocks and counters.
@@ -73,6 +78,7 @@ impl Controller {
                     self.before = None;
                 }
             }
+            _ if sample.stretch > QUEUED => {}
             _ => {
                 self.before = Some((sample.goodput, self.limit));
                 self.quiet = 0;
@@ -94,6 +100,8 @@ struct Shared {
     saturated: AtomicBool,
     /// Smoothed duration of small units, in microseconds.
     latency: AtomicU64,
+    /// The quickest small unit, in microseconds.
+    quickest: AtomicU64,
     began: Instant,
     /// When the next decision is due, in microseconds since `began`.
     due: AtomicU64,
@@ -131,6 +139,7 @@ impl Window {
             throttled: AtomicU32::new(0),
             saturated: AtomicBool::new(false),
             latency: AtomicU64::new(0),
+            quickest: AtomicU64::new(u64::MAX),
             began,
             due: AtomicU64::new(SHORTEST_INTERVAL.as_micros() as u64),
             decisions: Mutex::new(Decisions { controller, last: began, moved: 0 }),
@@ -192,6 +201,7 @@ impl Window {
             goodput: (moved - decisions.moved) as f64 / elapsed.as_secs_f64(),
             throttled: shared.throttled.swap(0, Relaxed) > 0,
             saturated: shared.saturated.swap(false, Relaxed),
+            stretch: shared.latency.load(Relaxed) as f64 / shared.quickest.load(Relaxed) as f64,
         };
         (decisions.last, decisions.moved) = (now, moved);
         let old = decisions.controller.limit;
@@ -226,6 +236,7 @@ impl Lane {
         shared.moved.fetch_add(UNIT_COST, Relaxed);
         let old = shared.latency.load(Relaxed);
         shared.latency.store(if old == 0 { took } else { (old * 7 + took) / 8 }, Relaxed);
+        shared.quickest.fetch_min(took.max(1), Relaxed);
     }
 }
 
@@ -246,7 +257,7 @@ mod tests {
     use super::*;
 
     fn sample(goodput: f64) -> Sample {
-        Sample { goodput, throttled: false, saturated: true }
+        Sample { goodput, throttled: false, saturated: true, stretch: 1.0 }
     }
 
     #[test]
@@ -268,7 +279,7 @@ mod tests {
     #[test]
     fn throttling_halves_and_growth_is_cautious_after_it() {
         let mut controller = Controller::new(512);
-        let throttled = Sample { goodput: 5.0, throttled: true, saturated: true };
+        let throttled = Sample { goodput: 5.0, throttled: true, saturated: true, stretch: 1.0 };
         assert_eq!(controller.decide(throttled), 32);
         assert_eq!(controller.decide(throttled), 16);
         assert_eq!(controller.decide(sample(1.0)), 18);
@@ -281,7 +292,7 @@ mod tests {
     #[test]
     fn a_window_that_is_not_full_stays() {
         let mut controller = Controller::new(512);
-        let idle = Sample { goodput: 1e9, throttled: false, saturated: false };
+        let idle = Sample { goodput: 1e9, throttled: false, saturated: false, stretch: 1.0 };
         assert_eq!(controller.decide(idle), START);
     }
 
@@ -291,7 +302,8 @@ mod tests {
         (0..60)
             .map(|_| {
                 let goodput = (controller.limit as f64 / round_trip).min(rate);
-                controller.decide(sample(goodput))
+                let latency = controller.limit as f64 / goodput;
+                controller.decide(Sample { stretch: latency / round_trip, ..sample(goodput) })
             })
             .collect()
     }
@@ -299,7 +311,7 @@ mod tests {
     #[test]
     fn it_converges_without_oscillation() {
         for (round_trip, rate, expected) in
-            [(0.020, 1e9, 512), (0.020, 3_500.0, 128), (0.000_2, 40_000.0, 64), (0.100, 2_000.0, 256)]
+            [(0.020, 1e9, 512), (0.020, 3_500.0, 64), (0.000_2, 40_000.0, 64), (0.100, 2_000.0, 256)]
         {
             let limits = simulate(round_trip, rate, 512);
             assert_eq!(limits.last(), Some(&expected), "{round_trip} {rate}: {limits:?}");

@@ -163,7 +163,7 @@ impl Engine {
         cancel: &Cancel,
     ) -> Result<u64, Stopped> {
         if object.size <= WHOLE {
-            return until_either(cancel, self.download_whole(object, place, lane)).await;
+            return until_cancelled(cancel, self.download_whole(object, place, lane)).await;
         }
         // In a box, as all that is not the way of most objects: tasks are moved, and should be small.
         Box::pin(self.download_large(object, place, lane, ranges, cancel)).await
@@ -200,7 +200,7 @@ impl Engine {
                 let _reserved = self.budget.reserve(RANGE_MEMORY).await;
                 self.fetch(object, whole, &file, asked).await
             };
-            let (sum, told) = until_either(cancel, fetch).await?;
+            let (sum, told) = until_cancelled(cancel, fetch).await?;
             let expected = told.or(object.expected);
             compare(expected, told.map_or(asked, |told| told.algorithm), sum, object)?;
         }
@@ -355,8 +355,4 @@ fn joined<T>(ended: Result<Result<T, Stopped>, tokio::task::JoinError>) -> Resul
     ended.unwrap_or_else(|panicked| {
         Err(Stopped::Failed(Error::new(Kind::Internal, format!("a task ended early: {panicked}"))))
     })
-}
-
-async fn until_either<T>(cancel: &Cancel, work: impl Future<Output = Result<T, Stopped>>) -> Result<T, Stopped> {
-    cancel.run_until_cancelled(work).await.unwrap_or_else(|| Err(Stopped::Failed(cancelled())))
 }

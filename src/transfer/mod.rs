@@ -13,7 +13,9 @@ mod prefix;
 mod report;
 mod upload;
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use crate::client::Client;
 use crate::config::TransferOptions;
@@ -104,9 +106,31 @@ fn most_sockets() -> usize {
     usize::MAX
 }
 
-/// Work that ends when the transfer is cancelled.
-async fn until_cancelled<T>(cancel: &Cancel, work: impl Future<Output = Result<T>>) -> Result<T> {
-    cancel.run_until_cancelled(work).await.unwrap_or_else(|| Err(cancelled()))
+pin_project_lite::pin_project! {
+    /// Work that ends when the transfer is cancelled. Written out, because an `async fn` would hold the work three
+    /// times over (as its argument, as a callee's, and pinned), and tasks are moved.
+    struct UntilCancelled<'a, W> {
+        #[pin]
+        cancelled: tokio_util::sync::WaitForCancellationFuture<'a>,
+        #[pin]
+        work: W,
+    }
+}
+
+impl<T, E: From<Error>, W: Future<Output = Result<T, E>>> Future for UntilCancelled<'_, W> {
+    type Output = Result<T, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if this.cancelled.poll(context).is_ready() {
+            return Poll::Ready(Err(cancelled().into()));
+        }
+        this.work.poll(context)
+    }
+}
+
+fn until_cancelled<W>(cancel: &Cancel, work: W) -> UntilCancelled<'_, W> {
+    UntilCancelled { cancelled: cancel.cancelled(), work }
 }
 
 fn cancelled() -> Error {

@@ -69,8 +69,7 @@ impl Engine {
         let source = match loaded {
             Loaded::Whole(bytes, digests) => {
                 let size = bytes.len() as u64;
-                let put = self.put_object(file, Payload::Bytes(bytes), digests, None);
-                until_cancelled(cancel, put).await?;
+                until_cancelled(cancel, self.put_object(file, Payload::Bytes(bytes), digests, None)).await?;
                 if let Some(lane) = lane {
                     lane.finished_small();
                 }
