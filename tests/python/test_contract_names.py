@@ -17,7 +17,7 @@ import s3bulk
 from s3bulk import S3ClientConfig
 
 # Issue 3. Not counted are the modules of the standard library that the contract's own names need (a dataclass, a
-# logger, `Path` and `Any` in annotations): they take 11 ms where nothing else runs, and three times that on a busy machine.
+# logger, `Path` and `Any` in annotations): they take 11 ms where nothing else runs, three times that on a busy machine.
 _NEEDED = "logging, dataclasses, typing, pathlib"
 _IMPORT_MILLISECONDS = 30
 
