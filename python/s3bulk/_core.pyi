@@ -10,6 +10,16 @@ from typing import Any, final
 
 from s3bulk.options import TransferOptions
 
+__all__ = [
+    "ClientCache",
+    "KeyCheck",
+    "NativeClient",
+    "NewFile",
+    "Report",
+    "__version__",
+    "walk_folder",
+]
+
 __version__: str
 
 @final
@@ -72,9 +82,17 @@ class NativeClient:
     def download_prefix(self, bucket: str, key_prefix: str, local_dir: str, logger: logging.Logger) -> Report:
         """Fetches the objects below a prefix. Makes `local_dir` even when there are none."""
 
+    def in_use(self) -> tuple[int, int]:
+        """Bytes of buffers in use and units in flight: both zero when nothing is under way."""
+
 @final
 class Report:
-    """What became of a folder or prefix."""
+    """What became of a folder or prefix. Pickles; `s3bulk.Report` is what applications get."""
+
+    def __new__(
+        cls, done: list[str], failed: list[tuple[str, BaseException]], not_begun: list[str], bytes: int
+    ) -> Report:
+        """Puts a report together, for pickle."""
 
     @property
     def done(self) -> list[str]:
