@@ -45,7 +45,8 @@ bench: ## Against boto3, on the same server (release build)
 
 lint: lint-rust lint-python ## Formatting, lints, types, stubs, who may know whom, dependencies, notices
 
-# The two clippy runs share every crate but pyo3 and this one.
+# Without the bindings a second time, for what is unused then. The two share few crates: pyo3 asks for one more feature of
+# syn, on which every derive depends.
 lint-rust: toolchain ## cargo fmt and clippy, without and with the bindings
 	cargo fmt --check
 	$(CARGO_CHECK) -- -D warnings
