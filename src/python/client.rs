@@ -94,6 +94,16 @@ impl NativeClient {
     }
 }
 
+impl Drop for NativeClient {
+    /// In a forked child the engine is still the parent's: its threads are not here, and its locks may be held by them.
+    fn drop(&mut self) {
+        let current = self.engine.load_full();
+        if current.0 != std::process::id() {
+            std::mem::forget(current);
+        }
+    }
+}
+
 #[pymethods]
 impl NativeClient {
     #[new]

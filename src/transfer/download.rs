@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use crc_fast::CrcAlgorithm;
 use http::{Method, header};
 use tokio::task::JoinSet;
@@ -26,7 +27,7 @@ const RESTARTS: u32 = 3;
 const REFETCHES: u32 = 2;
 /// Memory of a range on its way: hyper's read buffer, the batch that arrives, and the one that is written.
 const RANGE_MEMORY: u64 = 3 * (256 << 10);
-/// What a small object takes beyond its bytes: hyper's read buffer as it begins.
+/// What a small object takes beyond its bytes: hyper's read buffer, which grows with what it reads.
 const SMALL_MEMORY: u64 = 8 << 10;
 
 /// Where an object goes.
@@ -46,12 +47,16 @@ impl Place {
         }
     }
 
-    fn write(&self, bytes: &[u8]) -> Result<()> {
+    fn write(&self, frames: &[Bytes]) -> Result<()> {
         match self {
-            Self::Below(root, relative) => root.write_file(relative, &[bytes]),
+            Self::Below(root, relative) => root.write_file(relative, frames),
             Self::At(path) => {
                 let file = new_file_at(path)?;
-                file.write_all_at(bytes, 0)?;
+                let mut at = 0;
+                for bytes in frames {
+                    file.write_all_at(bytes, at)?;
+                    at += bytes.len() as u64;
+                }
                 file.commit()
             }
         }
@@ -213,17 +218,17 @@ impl Engine {
 
     /// A small object: one GET, checked in memory, written by a disk thread while the lane goes on.
     async fn download_whole(&self, object: &Remote, place: &Place, lane: &mut Option<Lane>) -> Result<u64, Stopped> {
-        let reserved = self.budget.reserve(object.size + SMALL_MEMORY).await;
+        let reserved = self.budget.reserve(2 * object.size + SMALL_MEMORY).await;
         let wire = self.client.wire();
         let mut retry = Retry::new(self.client.options());
         let request = ObjectRequest::new("GetObject", Method::GET, &object.bucket, &object.key)
             .header(http::HeaderName::from_static("x-amz-checksum-mode"), "ENABLED")?;
-        let bytes = loop {
+        let (frames, size) = loop {
             retry.begin();
             let limits = Limits::new(self.client.options(), Some(&self.window));
             let error = match wire.attempt(&request, limits).await {
                 Ok(mut response) => match read_whole(&mut response, object).await {
-                    Ok(bytes) => break bytes,
+                    Ok(whole) => break whole,
                     Err(Stopped::Failed(error)) => {
                         response.discard();
                         error.during("GetObject").of_object(&object.bucket, &object.key)
@@ -240,10 +245,10 @@ impl Engine {
         if let Some(lane) = lane.take() {
             lane.finished_small();
         }
-        let (place, size) = (place.clone(), bytes.len() as u64);
+        let place = place.clone();
         let write = self.disk.run(move || {
-            let written = place.write(&bytes);
-            drop(reserved);
+            let written = place.write(&frames);
+            drop((frames, reserved));
             written
         });
         write.await??;
@@ -315,7 +320,7 @@ impl Engine {
 }
 
 /// The whole of a small object, counted and compared.
-async fn read_whole(response: &mut ServerResponse, object: &Remote) -> Result<bytes::Bytes, Stopped> {
+async fn read_whole(response: &mut ServerResponse, object: &Remote) -> Result<(Vec<Bytes>, u64), Stopped> {
     if response.status != http::StatusCode::OK {
         let text = format!("a plain GET was answered with status {}", response.status);
         return Err(Error::new(Kind::BadResponse, text).into());
@@ -327,17 +332,18 @@ async fn read_whole(response: &mut ServerResponse, object: &Remote) -> Result<by
         let text = format!("the object has grown to {} bytes since it was listed", length.unwrap_or_default());
         return Err(Stopped::Changed(Error::new(Kind::ObjectChanged, text)));
     }
-    let bytes = response.collect(WHOLE as usize).await?;
-    let expected = length.unwrap_or(object.size);
-    if bytes.len() as u64 != expected {
-        let text = format!("the answer has {} of {expected} bytes", bytes.len());
-        return Err(Error::new(Kind::BodyCut, text).into());
+    let frames = response.frames(WHOLE as usize).await?;
+    let size = frames.iter().map(|bytes| bytes.len() as u64).sum();
+    let announced = length.unwrap_or(object.size);
+    if size != announced {
+        return Err(Error::new(Kind::BodyCut, format!("the answer has {size} of {announced} bytes")).into());
     }
     if let Some(expected) = Expected::from_headers(&response.headers) {
-        let sum = crc_fast::checksum(expected.algorithm, &bytes);
-        compare(Some(expected), expected.algorithm, sum, object)?;
+        let mut digest = crc_fast::Digest::new(expected.algorithm);
+        frames.iter().for_each(|bytes| digest.update(bytes));
+        compare(Some(expected), expected.algorithm, digest.finalize(), object)?;
     }
-    Ok(bytes)
+    Ok((frames, size))
 }
 
 fn compare(expected: Option<Expected>, algorithm: CrcAlgorithm, sum: u64, object: &Remote) -> Result<(), Stopped> {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -109,22 +109,27 @@ impl ServerResponse {
         Ok(())
     }
 
-    /// The whole body in memory, at most `limit` bytes.
-    pub async fn collect(&mut self, limit: usize) -> Result<Bytes> {
-        let Some(first) = self.next().await? else { return Ok(Bytes::new()) };
-        let mut all = None::<BytesMut>;
-        let mut length = first.len();
-        while let Some(more) = self.next().await? {
-            length += more.len();
+    /// The whole body as it came, at most `limit` bytes: nothing is copied.
+    pub async fn frames(&mut self, limit: usize) -> Result<Vec<Bytes>> {
+        let mut frames = Vec::new();
+        let mut length = 0;
+        while let Some(bytes) = self.next().await? {
+            length += bytes.len();
             if length > limit {
                 return Err(Error::new(Kind::BadResponse, format!("the answer is longer than {limit} bytes")));
             }
-            all.get_or_insert_with(|| BytesMut::from(first.as_ref())).extend_from_slice(&more);
+            frames.push(bytes);
         }
-        if length > limit {
-            return Err(Error::new(Kind::BadResponse, format!("the answer is longer than {limit} bytes")));
+        Ok(frames)
+    }
+
+    /// The whole body in one piece, at most `limit` bytes.
+    pub async fn collect(&mut self, limit: usize) -> Result<Bytes> {
+        let mut frames = self.frames(limit).await?;
+        if frames.len() == 1 {
+            return Ok(frames.remove(0));
         }
-        Ok(all.map_or(first, BytesMut::freeze))
+        Ok(frames.concat().into())
     }
 
     /// Reads what is left of a body that should be empty or short, so that the connection can be kept.
