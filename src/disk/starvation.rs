@@ -27,8 +27,9 @@ pub(super) struct Seen {
     pub(super) unmoved: Duration,
     /// The share of time that a busy thread neither ran nor wanted to run, when it was measured.
     pub(super) blocked: Option<f64>,
-    /// Threads that may work at a time, and how many may be at most.
+    /// Threads that may work at a time, and how many they may be at least and at most.
     pub(super) allowed: usize,
+    pub(super) least: usize,
     pub(super) limit: usize,
 }
 
@@ -48,7 +49,7 @@ pub(super) fn judge(seen: Seen) -> Verdict {
     let blocked = seen.unmoved.min(wait) >= STUCK || seen.blocked.is_some_and(|share| share >= MOSTLY_BLOCKED);
     if waits && blocked && seen.allowed < seen.limit {
         Verdict::OneMore
-    } else if seen.allowed > 1 && seen.blocked.is_some_and(|share| share <= HARDLY_BLOCKED) {
+    } else if seen.allowed > seen.least && seen.blocked.is_some_and(|share| share <= HARDLY_BLOCKED) {
         Verdict::OneLess
     } else {
         Verdict::Enough
@@ -102,7 +103,7 @@ mod tests {
             (None, milliseconds(0), Some(0.05), 4, 4, Verdict::OneLess),
             (None, milliseconds(0), Some(0.3), 4, 4, Verdict::Enough),
         ] {
-            let seen = Seen { oldest_wait, unmoved, blocked, allowed, limit };
+            let seen = Seen { oldest_wait, unmoved, blocked, allowed, least: 1, limit };
             assert_eq!(judge(seen), expected, "{seen:?}");
         }
     }

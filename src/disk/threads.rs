@@ -42,6 +42,7 @@ pub struct DiskThreads {
 struct Shared {
     state: Mutex<State>,
     wake: Condvar,
+    least: usize,
     limit: usize,
 }
 
@@ -63,17 +64,24 @@ struct State {
 impl DiskThreads {
     /// At most `limit` threads (at least one). None is started yet.
     pub fn new(limit: usize) -> Arc<Self> {
+        Self::with_least(1, limit)
+    }
+
+    /// The same for jobs that compute: `least` threads work whenever there is work for them, without being asked
+    /// whether they sleep.
+    pub fn with_least(least: usize, limit: usize) -> Arc<Self> {
+        let least = least.max(1);
         let state = State {
             queue: VecDeque::new(),
             threads: 0,
             idle: 0,
             working: 0,
-            allowed: 1,
+            allowed: least,
             moved: Instant::now(),
             watched: false,
             closed: false,
         };
-        let shared = Shared { state: Mutex::new(state), wake: Condvar::new(), limit: limit.max(1) };
+        let shared = Shared { state: Mutex::new(state), wake: Condvar::new(), least, limit: limit.max(least) };
         Arc::new(Self { shared: Arc::new(shared) })
     }
 
@@ -240,6 +248,7 @@ impl Shared {
             unmoved: now.saturating_duration_since(state.moved),
             blocked,
             allowed: state.allowed,
+            least: self.least,
             limit: self.limit,
         };
         match judge(seen) {

@@ -30,11 +30,15 @@ pub use upload::LocalFile;
 /// The most disk threads. A thread does one blocking call at a time: eight hide the 5 ms of a slow disk behind each
 /// other, and a local disk never needs more than one (docs/decisions/0001).
 const DISK_THREADS: usize = 8;
+/// The most threads that sum up stretches of large files at once. SHA-256 takes half a second of a core for a gigabyte:
+/// one thread would be the limit of a signed upload.
+const DIGEST_THREADS: usize = 4;
 
 /// Runs the transfers of one client.
 pub struct Engine {
     client: Client,
     disk: Arc<DiskThreads>,
+    digests: Arc<DiskThreads>,
     window: Window,
     budget: Budget,
 }
@@ -42,19 +46,21 @@ pub struct Engine {
 impl Engine {
     /// An engine for a client. Starts no thread and opens no connection.
     pub fn new(client: Client) -> Arc<Self> {
-        Self::assemble(client, DiskThreads::new(DISK_THREADS))
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let digests = DiskThreads::with_least(cores.min(DIGEST_THREADS), DISK_THREADS);
+        Self::assemble(client, DiskThreads::new(DISK_THREADS), digests)
     }
 
     /// The same pool and disk threads under other limits.
     pub fn with_options(&self, options: TransferOptions) -> Result<Arc<Self>> {
-        Ok(Self::assemble(self.client.with_options(options)?, self.disk.clone()))
+        Ok(Self::assemble(self.client.with_options(options)?, self.disk.clone(), self.digests.clone()))
     }
 
-    fn assemble(client: Client, disk: Arc<DiskThreads>) -> Arc<Self> {
+    fn assemble(client: Client, disk: Arc<DiskThreads>, digests: Arc<DiskThreads>) -> Arc<Self> {
         let options = client.options();
         let window = Window::new(options.max_concurrency.min(most_sockets()));
         let budget = Budget::new(options.memory_limit);
-        Arc::new(Self { client, disk, window, budget })
+        Arc::new(Self { client, disk, digests, window, budget })
     }
 
     /// The client.

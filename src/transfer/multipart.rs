@@ -149,7 +149,7 @@ impl Engine {
     /// alone is no change; then its bytes decide.
     async fn check_unchanged(&self, source: &Arc<Source>, crc64: u64) -> Result<()> {
         let source = source.clone();
-        let check = self.disk.run(move || {
+        let check = self.digests.run(move || {
             if source.stamp_now()? == *source.stamp() {
                 return Ok(());
             }
@@ -236,7 +236,7 @@ impl PartSender {
     async fn send(self, part: Part, _lane: Lane) -> Result<Sent> {
         let digests = {
             let (source, wanted) = (self.source.clone(), self.wanted);
-            self.engine.disk.run(move || load::digest_stretch(&source, part.offset, part.length, wanted)).await??
+            self.engine.digests.run(move || load::digest_stretch(&source, part.offset, part.length, wanted)).await??
         };
         let engine = &self.engine;
         let range = (part.offset, part.length);

@@ -105,7 +105,7 @@ impl Engine {
         let size = source.size();
         let digests = {
             let source = source.clone();
-            let read = self.disk.run(move || {
+            let read = self.digests.run(move || {
                 let digests = load::digest_stretch(&source, 0, source.size(), wanted)?;
                 // What is sent is compared with these sums; so it is enough that they belong to one instant.
                 if source.stamp_now()? == *source.stamp() { Ok(digests) } else { Err(load::changed(source.path())) }
@@ -163,7 +163,7 @@ impl Engine {
             }
             (Payload::Stretch { offset, length, .. }, Some(source)) => {
                 let (source, offset, length) = (source.clone(), *offset, *length);
-                self.disk.run(move || load::digest_stretch(&source, offset, length, wanted)).await?
+                self.digests.run(move || load::digest_stretch(&source, offset, length, wanted)).await?
             }
             (Payload::Stretch { .. }, None) => Err(Error::new(Kind::Internal, "a stretch without its file")),
         }
