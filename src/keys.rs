@@ -1,7 +1,7 @@
 //! Pure: how relative paths become keys, and how keys become relative paths that stay where they belong.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
@@ -138,11 +138,7 @@ impl KeyCheck {
     }
 
     fn place(&self, path: &str) -> u128 {
-        let half = |state: &RandomState| {
-            let mut hasher = state.build_hasher();
-            path.hash(&mut hasher);
-            u128::from(hasher.finish())
-        };
+        let half = |state: &RandomState| u128::from(state.hash_one(path));
         (half(&self.hashers[0]) << 64) | half(&self.hashers[1])
     }
 

@@ -91,7 +91,7 @@ impl Accepted {
 /// A body's checksum of one algorithm, growing as bytes pass.
 pub enum Running {
     /// A CRC.
-    Crc(Algorithm, crc_fast::Digest),
+    Crc(Algorithm, Box<crc_fast::Digest>),
     /// An MD5.
     Md5(Box<Md5>),
     /// Nothing.
@@ -102,8 +102,8 @@ impl Running {
     /// Begins with no bytes.
     pub fn new(algorithm: Algorithm) -> Self {
         match algorithm {
-            Algorithm::Crc64Nvme => Self::Crc(algorithm, crc_fast::Digest::new(CrcAlgorithm::Crc64Nvme)),
-            Algorithm::Crc32 => Self::Crc(algorithm, crc_fast::Digest::new(CrcAlgorithm::Crc32IsoHdlc)),
+            Algorithm::Crc64Nvme => Self::Crc(algorithm, Box::new(crc_fast::Digest::new(CrcAlgorithm::Crc64Nvme))),
+            Algorithm::Crc32 => Self::Crc(algorithm, Box::new(crc_fast::Digest::new(CrcAlgorithm::Crc32IsoHdlc))),
             Algorithm::Md5 => Self::Md5(Box::default()),
             Algorithm::None => Self::None,
         }

@@ -14,9 +14,12 @@ const BAD: Duration = Duration::from_secs(30);
 /// Looks up names for a pool.
 #[derive(Debug, Default)]
 pub struct Resolver {
-    names: Mutex<HashMap<(String, u16), Arc<tokio::sync::Mutex<Option<Answer>>>>>,
+    names: Mutex<HashMap<(String, u16), Arc<Name>>>,
     bad: Mutex<HashMap<SocketAddr, Instant>>,
 }
+
+/// What is known of a name; locked while it is looked up, so that others wait for the same answer.
+type Name = tokio::sync::Mutex<Option<Answer>>;
 
 #[derive(Debug)]
 struct Answer {
