@@ -11,4 +11,7 @@
 #[path = "../fault_server/mod.rs"]
 mod fault_server;
 
+mod download_faults;
 mod fault_server_itself;
+mod rig;
+mod upload_faults;
