@@ -121,6 +121,21 @@ impl Engine {
     /// Fetches an object in a lane that was taken already.
     pub(super) async fn download_in_lane(
         self: &Arc<Self>,
+        object: Remote,
+        place: Place,
+        lane: Lane,
+        cancel: &Cancel,
+    ) -> Result<u64> {
+        let bucket = object.bucket.clone();
+        match self.download_restarting(object, place, lane, cancel).await {
+            Ok(size) => Ok(size),
+            Err(error) => Err(self.at_endpoint(error, &bucket).await),
+        }
+    }
+
+    /// Begins again where the object changed or bytes were damaged.
+    async fn download_restarting(
+        self: &Arc<Self>,
         mut object: Remote,
         place: Place,
         lane: Lane,

@@ -78,6 +78,17 @@ impl Engine {
         self.window.in_use()
     }
 
+    /// Names the endpoint in an error that arose in talking to it, unless it is named already.
+    async fn at_endpoint(&self, error: Error, bucket: &str) -> Error {
+        if error.context().operation.is_none() {
+            return error;
+        }
+        match self.client.wire().endpoints.target(bucket).await {
+            Ok(target) => error.at_endpoint(&target.endpoint()),
+            Err(_) => error,
+        }
+    }
+
     /// HeadBucket, and CreateBucket if that says that there is none. `refused` is told of any other failure of
     /// HeadBucket. True when the bucket was created.
     pub async fn ensure_bucket(

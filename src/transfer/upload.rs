@@ -50,7 +50,8 @@ impl Engine {
             let again = *error.kind() == Kind::SourceChanged || error.code() == Some("NoSuchUpload");
             if !again || rereads == REREADS {
                 let note = "it was read three times; upload it when nothing writes to it";
-                return Err(if *error.kind() == Kind::SourceChanged { error.with_note(note) } else { error });
+                let error = if *error.kind() == Kind::SourceChanged { error.with_note(note) } else { error };
+                return Err(self.at_endpoint(error, &file.bucket).await);
             }
             rereads += 1;
         }
@@ -138,9 +139,16 @@ impl Engine {
             let mut limits = Limits::new(self.client.options(), Some(&self.window));
             limits.expect_continue = retry.expect_continue();
             let error = match wire.attempt(&request, limits).await {
-                Ok(mut response) => {
+                // Every S3 names what it stored. An answer without that came from something that stored nothing.
+                Ok(mut response) if response.header(header::ETAG).is_some() => {
                     response.drain().await;
                     return Ok(());
+                }
+                Ok(response) => {
+                    response.discard();
+                    Error::new(Kind::BadResponse, "PutObject was answered without an ETag")
+                        .during("PutObject")
+                        .of_object(&file.bucket, &file.key)
                 }
                 Err(error) => error,
             };

@@ -77,7 +77,9 @@ impl Accepted {
         // A wrong value is no refusal: that one is the body's fault.
         let refused = match service.code.as_str() {
             "BadDigest" | "InvalidDigest" | "XAmzContentSHA256Mismatch" => false,
-            "NotImplemented" | "InvalidArgument" | "InvalidRequest" => names_checksum(),
+            // "A header you provided implies functionality that is not implemented" (S3 API, error codes).
+            "NotImplemented" => true,
+            "InvalidArgument" | "InvalidRequest" => names_checksum(),
             _ => false,
         };
         if !refused || used == Algorithm::None {

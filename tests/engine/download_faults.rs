@@ -155,10 +155,10 @@ async fn an_object_that_is_replaced_between_ranges_arrives_as_the_new_one() {
 async fn an_object_that_is_replaced_again_and_again_is_an_error() {
     let rig = Rig::new(Script::new());
     rig.server.put("bucket", "key", content(LARGE));
-    for (number, id) in ["a", "b", "c", "d", "e"].iter().enumerate() {
-        let rule = Rule::new(id).on(Operation::GetObject).first(1);
-        rig.server.add_rule(rule.then(Fault::ReplaceObject(content(LARGE + number + 1).into())));
-    }
+    // Each GET finds another object than the one before.
+    let get = |id: &str| Rule::new(id).on(Operation::GetObject);
+    rig.server.add_rule(get("odd").every(2).then(Fault::ReplaceObject(content(LARGE + 1).into())));
+    rig.server.add_rule(get("even").then(Fault::ReplaceObject(content(LARGE + 2).into())));
     let error = rig.download().await.unwrap_err();
     assert_eq!(error.kind(), &Kind::ObjectChanged, "{error}");
     assert!(rig.names().is_empty());
