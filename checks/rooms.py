@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MAY_KNOW: dict[str, set[str]] = {
-    "keys": set(),
-    "plan": set(),
+    "keys": {"error"},
+    "plan": {"error"},
     "error": set(),
-    "config": {"error"},
+    "config": {"error", "plan"},
     "flow": {"error"},
     "disk": {"keys", "error"},
     "wire": {"config", "error", "flow"},
-    "client": {"wire", "config"},
+    "client": {"wire", "config", "error", "flow"},
     "transfer": {"keys", "plan", "error", "config", "flow", "disk", "wire", "client"},
-    "python": {"transfer", "client", "config", "error"},
+    "python": {"transfer", "client", "config", "error", "disk", "flow", "keys", "wire"},
 }
 
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)

@@ -12,7 +12,7 @@ from checks.rooms import problems
 @pytest.mark.parametrize(
     ("path", "code", "expected"),
     [
-        ("keys.rs", "use crate::error::Error;", ["src/keys.rs:1: keys must not know crate::error"]),
+        ("keys.rs", "use crate::flow::Window;", ["src/keys.rs:1: keys must not know crate::flow"]),
         ("wire/retry.rs", "\nuse crate::{error::{Error, Kind}, disk, flow};", ["wire must not know crate::disk"]),
         ("wire/retry.rs", "fn f() { crate::client::make() }", ["wire must not know crate::client"]),
         ("wire/retry.rs", "use crate::wire::pool; use crate::config::{A, B};", []),

@@ -13,5 +13,6 @@ mod fault_server;
 
 mod download_faults;
 mod fault_server_itself;
+mod many_files;
 mod rig;
 mod upload_faults;
