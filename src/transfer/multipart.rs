@@ -168,13 +168,17 @@ impl Engine {
             retry.begin();
             let whole = Some(encode_crc64(crc64));
             let error = match self.client.complete_multipart(upload, parts, size, whole).await {
-                Ok(_) => return Ok(()),
+                Ok(()) => return Ok(()),
                 Err(error) => error,
             };
             let gone = error.code() == Some("NoSuchUpload");
             // An earlier attempt may have gone through without an answer. Only content can tell.
             unanswered |= classify(&error) == Class::Transient;
             if unanswered && self.is_stored(upload, parts, size, crc64).await {
+                // The same bytes may have stood there before: then the upload is still open. They are stored either
+                // way, so that an abort that fails is no failure.
+                let _left_to_the_lifecycle_rule =
+                    tokio::time::timeout(ABORT_LIMIT, self.client.abort_multipart(upload)).await;
                 return Ok(());
             }
             if gone && unanswered {
@@ -201,7 +205,10 @@ impl Engine {
 fn unknown(error: &Error) -> Error {
     let text = "CompleteMultipartUpload got no clear answer and the object can't be told to be the new one; look \
                 whether it is before uploading again";
-    Error::new(Kind::OutcomeUnknown, format!("{text} ({})", error.message())).caused_by(error.clone())
+    Error::new(Kind::OutcomeUnknown, format!("{text} ({})", error.message()))
+        .during("CompleteMultipartUpload")
+        .after_attempts(error.context().attempts)
+        .caused_by(error.clone())
 }
 
 /// The ETag that S3 makes of parts whose ETags are MD5 sums.

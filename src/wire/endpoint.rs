@@ -104,14 +104,17 @@ impl Endpoints {
         regions.get(bucket).unwrap_or(&self.config.region).clone()
     }
 
-    /// Remembers where a bucket really is. True when that is news. With an endpoint of the caller's own nothing is
-    /// followed: it names the place itself.
+    /// Remembers where a bucket really is. False when that can't help. With an endpoint of the caller's own nothing is
+    /// followed: it names the place itself. What is known already helps too: another request has learned it since the
+    /// one that failed was signed.
     pub fn learn_region(&self, bucket: &str, region: &str) -> bool {
-        if self.config.endpoint_url.is_some() || self.region(bucket) == region || region.is_empty() {
+        if self.config.endpoint_url.is_some() || region.is_empty() {
             return false;
         }
-        self.regions.write().unwrap_or_else(PoisonError::into_inner).insert(bucket.to_owned(), region.to_owned());
-        self.targets.write().unwrap_or_else(PoisonError::into_inner).remove(bucket);
+        if self.region(bucket) != region {
+            self.regions.write().unwrap_or_else(PoisonError::into_inner).insert(bucket.to_owned(), region.to_owned());
+            self.targets.write().unwrap_or_else(PoisonError::into_inner).remove(bucket);
+        }
         true
     }
 
@@ -220,11 +223,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_region_is_learned_once_and_only_for_awss_own_endpoints() {
+    async fn a_region_is_learned_and_only_for_awss_own_endpoints() {
         let aws = endpoints(None, "us-east-1", AddressingStyle::Auto);
         assert!(aws.target("bucket").await.is_ok());
         assert!(aws.learn_region("bucket", "eu-west-1"));
-        assert!(!aws.learn_region("bucket", "eu-west-1"));
+        // Many requests may be told at once; each is worth sending again.
+        assert!(aws.learn_region("bucket", "eu-west-1"));
+        assert!(!aws.learn_region("bucket", ""));
         assert_eq!(aws.target("bucket").await.unwrap().region, "eu-west-1");
         assert!(!endpoints(Some("http://h"), "us-east-1", AddressingStyle::Auto).learn_region("b", "eu-west-1"));
     }

@@ -63,7 +63,11 @@ impl Wire {
     pub async fn pause(&self, retry: &mut Retry, error: Error, bucket: &str, window: Option<&Window>) -> Result<()> {
         let class = classify(&error);
         let Some(pause) = retry.decide(&error, Instant::now(), fastrand::f64()) else {
-            return Err(error.after_attempts(retry.sent()));
+            let error = error.after_attempts(retry.sent());
+            return Err(match class {
+                Class::WrongRegion(region) => error.with_note(&format!("the bucket is in region {region}")),
+                _ => error,
+            });
         };
         match class {
             Class::ExpiredCredentials => self.identities.forget(),

@@ -29,14 +29,16 @@ impl Clock {
         if seconds < 0 { now.checked_sub(skew) } else { now.checked_add(skew) }.unwrap_or(now)
     }
 
-    /// Sets the clock by a `Date` header. True when that changes something.
+    /// Sets the clock by a `Date` header. False when that is no date. Many requests may set it to the same: each was
+    /// signed before it was set, and is worth sending again.
     pub fn set_by(&self, date: &str) -> bool {
         let Ok(theirs) = httpdate::parse_http_date(date) else { return false };
         let skew = match theirs.duration_since(SystemTime::now()) {
             Ok(ahead) => i64::try_from(ahead.as_secs()).unwrap_or(0),
             Err(behind) => -i64::try_from(behind.duration().as_secs()).unwrap_or(0),
         };
-        self.0.swap(skew, Relaxed) != skew
+        self.0.store(skew, Relaxed);
+        true
     }
 }
 

@@ -11,8 +11,12 @@
 #[path = "../fault_server/mod.rs"]
 mod fault_server;
 
+mod connection_faults;
 mod download_faults;
 mod fault_server_itself;
 mod many_files;
+mod multipart_faults;
 mod rig;
+mod source_changes;
+mod upload_cancel;
 mod upload_faults;

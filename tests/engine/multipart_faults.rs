@@ -1,0 +1,128 @@
+//! Multipart uploads whose beginning, parts or end go wrong: the object is whole and proved, or the upload is gone.
+
+use std::time::Duration;
+
+use s3bulk::error::Kind;
+
+use crate::fault_server::{Ending, Fault, Moment, Operation, Rule, Script};
+use crate::rig::{LARGE, Rig, assert_named, content};
+
+fn complete() -> Rule {
+    Rule::new("fault").on(Operation::CompleteMultipartUpload).first(1)
+}
+
+/// A good answer with this body, for an operation that was not carried out.
+fn lie(rule: Rule, body: &str) -> Rule {
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    rule.then(Fault::status(200, "OK")).then(Fault::Garbage(answer.into_bytes()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_complete_is_done_only_when_its_answer_says_so() {
+    const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
+    for body in [
+        "",
+        "   \n",
+        DECLARATION,
+        "<html><body>Welcome</body></html>",
+        &format!("{DECLARATION}<CompleteMultipartUploadResult><Buc"),
+        &format!("{DECLARATION}<CompleteMultipartUploadResult><Bucket>bucket</Bucket>"),
+        &format!("{DECLARATION}<Error><Code>InternalError</Code>"),
+    ] {
+        let rig = Rig::new(Script::new().rule(lie(complete(), body)));
+        // As large as the new one: that there is an object proves nothing.
+        rig.server.put("bucket", "key", vec![0; LARGE]);
+        let bytes = content(LARGE);
+        rig.upload(&bytes).await.unwrap_or_else(|error| panic!("{body:?}: {error}"));
+        assert_eq!(rig.server.fired("fault"), 1);
+        assert!(rig.server.object("bucket", "key").unwrap().bytes == bytes, "{body:?}");
+        rig.assert_clean().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_after_white_space_is_an_error() {
+    let rule = complete()
+        .then(Fault::WhiteSpaceFirst(Duration::from_millis(600)))
+        .then(Fault::ErrorInside200 { code: "InternalError".into() });
+    let rig = Rig::new(Script::new().rule(rule));
+    let bytes = content(LARGE);
+    rig.upload(&bytes).await.unwrap();
+    assert_eq!((rig.server.fired("fault"), rig.server.stats().count(Operation::CompleteMultipartUpload)), (1, 2));
+    assert!(rig.server.object("bucket", "key").unwrap().bytes == bytes);
+    rig.assert_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_complete_that_finds_no_upload_is_judged_by_content() {
+    for composite in [false, true] {
+        let mut script = Script::new().rule(complete().then(Fault::DropAnswer(Ending::Fin)));
+        if composite {
+            script = script.refuse_header("crc64", "x-amz-checksum-crc64nvme", 501, "NotImplemented");
+        }
+        // The first look at the object fails too, so that Complete is sent again.
+        let look = Rule::new("look").on(Operation::HeadObject).first(1).then(Fault::status(403, "AccessDenied"));
+        let rig = Rig::new(script.rule(look));
+        rig.server.put("bucket", "key", vec![0; LARGE]);
+        let bytes = content(LARGE);
+        rig.upload(&bytes).await.unwrap();
+        assert_eq!((rig.server.fired("fault"), rig.server.fired("look")), (1, 1));
+        assert!(rig.server.object("bucket", "key").unwrap().bytes == bytes);
+        rig.assert_clean().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_complete_that_nobody_can_judge_is_called_unknown_and_says_where() {
+    let look = Rule::new("look").on(Operation::HeadObject).then(Fault::status(403, "AccessDenied"));
+    let rig = Rig::new(Script::new().rule(complete().then(Fault::DropAnswer(Ending::Fin))).rule(look));
+    let error = rig.upload(&content(LARGE)).await.unwrap_err();
+    assert_eq!(error.kind(), &Kind::OutcomeUnknown, "{error}");
+    assert_eq!(error.context().operation, Some("CompleteMultipartUpload"));
+    assert_named(&error, &rig);
+    rig.assert_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_equal_object_from_before_leaves_no_upload_behind() {
+    let rig = Rig::new(Script::new());
+    let bytes = content(LARGE);
+    rig.upload(&bytes).await.unwrap();
+    rig.server.add_rule(complete().then(Fault::status(500, "InternalError")));
+    rig.upload(&bytes).await.unwrap();
+    assert_eq!(rig.server.fired("fault"), 1);
+    assert!(rig.server.object("bucket", "key").unwrap().bytes == bytes);
+    rig.assert_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_is_gone_begins_anew() {
+    for operation in [Operation::UploadPart, Operation::CompleteMultipartUpload] {
+        let gone = Rule::new("fault").on(operation).first(1).then(Fault::status(404, "NoSuchUpload"));
+        let rig = Rig::new(Script::new().rule(gone));
+        let bytes = content(LARGE);
+        rig.upload(&bytes).await.unwrap();
+        assert_eq!((rig.server.fired("fault"), rig.server.stats().count(Operation::CreateMultipartUpload)), (1, 2));
+        assert!(rig.server.object("bucket", "key").unwrap().bytes == bytes);
+        rig.assert_clean().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_of_a_large_part_is_seen_however_the_connection_ends() {
+    // One part of 32 MiB: more than any socket buffer takes.
+    const PART: usize = 32 << 20;
+    let options = s3bulk::config::TransferOptions { part_size: PART as u64, ..crate::rig::options() };
+    for ending in [Ending::Reset, Ending::Fin, Ending::FinAndDrain, Ending::KeepOpen] {
+        let denied = Fault::status(403, "AccessDenied").at(Moment::BeforeBody).ending(ending);
+        let rig =
+            Rig::with(Script::new().rule(Rule::new("fault").on(Operation::UploadPart).then(denied)), options.clone());
+        // Sparse: its content is of no concern here.
+        std::fs::File::create(rig.source()).unwrap().set_len(PART as u64).unwrap();
+        let error = rig.upload_source(&s3bulk::flow::Cancel::new()).await.unwrap_err();
+        assert!(rig.server.fired("fault") >= 1);
+        assert_eq!((error.code(), error.status()), (Some("AccessDenied"), Some(403)), "{ending:?}: {error}");
+        assert_named(&error, &rig);
+        rig.assert_clean().await;
+    }
+}
