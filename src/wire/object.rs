@@ -78,10 +78,28 @@ pub struct Limits<'a> {
     pub expect_continue: bool,
 }
 
+/// Why one request failed.
+struct Failed {
+    error: Error,
+    /// S3 answered, but of its answer only the head arrived, since it did not want the body.
+    document_lost: bool,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, document_lost: false }
+    }
+}
+
 impl<'a> Limits<'a> {
     /// The options' limits.
     pub fn new(options: &'a TransferOptions, window: Option<&'a Window>) -> Self {
         Self { options, window, expect_continue: false }
+    }
+
+    /// Whether to ask why: a status of 500 or more is sent again anyway, and one attempt is one request.
+    fn may_ask_again(&self, error: &Error) -> bool {
+        self.options.max_attempts > 1 && !self.expect_continue && error.status().is_some_and(|status| status < 500)
     }
 
     /// How a request with these limits is sent.
@@ -108,10 +126,20 @@ impl Wire {
     /// Sends a request once. An answer is good only if its status is, and if the whole body was taken.
     pub async fn attempt(&self, request: &ObjectRequest<'_>, limits: Limits<'_>) -> Result<ServerResponse> {
         let named = |error: Error| error.during(request.operation).of_object(request.bucket, request.key);
-        self.attempt_unnamed(request, limits).await.map_err(named)
+        let lost = match self.attempt_unnamed(request, limits).await {
+            Ok(response) => return Ok(response),
+            Err(Failed { error, document_lost: true }) if limits.may_ask_again(&error) => named(error),
+            Err(Failed { error, .. }) => return Err(named(error)),
+        };
+        // The server refused without reading the body, and its reset took the reason along. Asked first, it can say.
+        let asking = Limits { expect_continue: true, ..limits };
+        match Box::pin(self.attempt_unnamed(request, asking)).await {
+            Ok(response) => Ok(response),
+            Err(Failed { error, .. }) => Err(if error.as_service().is_some() { named(error) } else { lost }),
+        }
     }
 
-    async fn attempt_unnamed(&self, request: &ObjectRequest<'_>, limits: Limits<'_>) -> Result<ServerResponse> {
+    async fn attempt_unnamed(&self, request: &ObjectRequest<'_>, limits: Limits<'_>) -> Result<ServerResponse, Failed> {
         let target = self.endpoints.target(request.bucket).await?;
         let at = |error: Error| error.at_endpoint(&target.endpoint());
         let mut head = Request::new(());
@@ -143,13 +171,14 @@ impl Wire {
         let body_finished = answer.body_finished;
         let response = ServerResponse::new(answer, limits.options.read_timeout, limits.window.cloned());
         if !response.status.is_success() {
-            return Err(at(Box::pin(response.into_error(request.method == Method::HEAD)).await));
+            let (error, lost) = Box::pin(response.into_error(request.method == Method::HEAD)).await;
+            return Err(Failed { error: at(error), document_lost: lost && !body_finished });
         }
         if !body_finished {
             // "Stored" before all was sent: whatever is stored there, it is not the file.
             let text = format!("the server answered {} before the body had been sent", response.status);
             response.discard();
-            return Err(at(Error::new(Kind::ConnectionClosed, text)));
+            return Err(at(Error::new(Kind::ConnectionClosed, text)).into());
         }
         Ok(response)
     }

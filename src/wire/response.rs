@@ -137,15 +137,17 @@ impl ServerResponse {
         let _what_it_was = tokio::time::timeout(ERROR_TIME, self.collect(ERROR_LIMIT)).await;
     }
 
-    /// The error that an answer with a bad status is.
-    pub async fn into_error(mut self, is_head: bool) -> Error {
+    /// The error that an answer with a bad status is, and whether its document was lost on the way: then the status is
+    /// known, and S3's own code is not.
+    pub async fn into_error(mut self, is_head: bool) -> (Error, bool) {
+        let declared = self.content_length();
         let document = match tokio::time::timeout(ERROR_TIME, self.collect(ERROR_LIMIT)).await {
-            Ok(Ok(bytes)) => bytes,
-            // The status is known; a document that can't be read only makes the message poorer.
-            Ok(Err(_)) | Err(_) => Bytes::new(),
+            Ok(Ok(bytes)) => Some(bytes),
+            Ok(Err(_)) | Err(_) => None,
         };
-        let document = if is_head { &[] } else { document.as_ref() };
-        Error::service(parse_error(self.status, &self.headers, document))
+        let whole = document.as_ref().is_some_and(|bytes| declared.is_none_or(|length| length == bytes.len() as u64));
+        let document = if is_head { Bytes::new() } else { document.unwrap_or_default() };
+        (Error::service(parse_error(self.status, &self.headers, &document)), !is_head && !whole)
     }
 
     /// Gives the connection up: it is in no state to be kept, or its server is sick.
