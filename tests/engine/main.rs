@@ -11,8 +11,14 @@
 #[path = "../fault_server/mod.rs"]
 mod fault_server;
 
+mod download_cancel;
 mod download_faults;
+mod download_ranged_faults;
+mod download_setup;
+mod download_small_faults;
 mod fault_server_itself;
+mod hostile_keys;
+mod listing_faults;
 mod many_files;
 mod rig;
 mod upload_faults;
