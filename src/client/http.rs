@@ -67,6 +67,10 @@ impl SdkHttp {
         {
             return Err(Error::new(Kind::BodyCut, format!("the answer has {} of {length} bytes", body.len())));
         }
+        // Without a length only the document itself tells. The SDK's parser takes one that is cut between elements.
+        if *head.method() == Method::GET && response.status.is_success() && is_cut_document(&body) {
+            return Err(Error::new(Kind::BadResponse, "the answer is a document without an end"));
+        }
         let mut built = http::Response::new(SdkBody::from(body));
         *built.status_mut() = response.status;
         // The SDK refuses header values that are not text; nothing it reads here is anything else.
@@ -78,6 +82,27 @@ impl SdkHttp {
         HttpResponse::try_from(built)
             .map_err(|error| Error::new(Kind::BadResponse, format!("the answer can't be understood: {error}")))
     }
+}
+
+/// Whether this is XML that doesn't go to the end of its root.
+fn is_cut_document(body: &[u8]) -> bool {
+    let text = body.trim_ascii();
+    if !text.starts_with(b"<") {
+        return false;
+    }
+    let mut rest = text;
+    while let Some(start) = rest.iter().position(|byte| *byte == b'<') {
+        rest = &rest[start + 1..];
+        if matches!(rest.first(), Some(b'?' | b'!')) {
+            continue;
+        }
+        let is_name = |byte: &u8| !byte.is_ascii_whitespace() && !b"/>".contains(byte);
+        let length = rest.iter().take_while(|byte| is_name(byte)).count();
+        let Some(end) = text.strip_suffix(b">").map(<[u8]>::trim_ascii_end) else { return true };
+        let is_empty_root = end.ends_with(b"/") && !rest.contains(&b'<');
+        return !is_empty_root && !end.ends_with(&[b"</", &rest[..length]].concat());
+    }
+    true
 }
 
 impl fmt::Debug for SdkHttp {
@@ -114,5 +139,27 @@ impl HttpConnector for Connector {
                 _ => ConnectorError::other(Box::new(error), None),
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_ends_with_its_root() {
+        for (text, cut) in [
+            ("<?xml version=\"1.0\"?>\n<A x=\"y\"><B/></A>\n", false),
+            ("<A><B></B></A >", false),
+            ("<A/>", false),
+            ("{}", false),
+            ("", false),
+            ("<A><B></B>", true),
+            ("<A><B/>", true),
+            ("<A><B></B></", true),
+            ("<?xml version=\"1.0\"?>", true),
+        ] {
+            assert_eq!(is_cut_document(text.as_bytes()), cut, "{text}");
+        }
     }
 }

@@ -66,8 +66,13 @@ impl Listing {
             Box::pin(async move { page(&client, &bucket, &prefix, token).await })
         });
         let page = page.await?;
-        self.follow(page.truncated, page.token, page.objects.is_empty())
-            .map_err(|error| error.during("ListObjectsV2").of_object(&self.bucket, ""))?;
+        if let Err(error) = self.follow(page.truncated, page.token, page.objects.is_empty()) {
+            let error = error.during("ListObjectsV2").of_object(&self.bucket, "");
+            return Err(match self.client.wire.endpoints.target(&self.bucket).await {
+                Ok(target) => error.at_endpoint(&target.endpoint()),
+                Err(_) => error,
+            });
+        }
         Ok(Some(page.objects))
     }
 

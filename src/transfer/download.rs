@@ -2,14 +2,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use crc_fast::CrcAlgorithm;
 use http::{Method, header};
 use tokio::task::JoinSet;
 
-use super::fetch::{Remote, Stopped, Stretch};
+use super::fetch::{Remote, SharedFile, Stopped, Stretch};
 use super::load::WHOLE;
+use super::whole::{Whole, compare, read_whole};
 use super::{Engine, cancelled, until_cancelled};
 use crate::client::Client;
 use crate::disk::{NewFile, Root, new_file_at};
@@ -18,7 +20,6 @@ use crate::flow::{Cancel, Lane};
 use crate::plan::Plan;
 use crate::wire::checksum::{Expected, combine};
 use crate::wire::object::{Limits, ObjectRequest};
-use crate::wire::response::ServerResponse;
 use crate::wire::retry::Retry;
 
 /// How often an object that is replaced while it is read is begun again (PITFALLS 2.11).
@@ -29,6 +30,9 @@ const REFETCHES: u32 = 2;
 const RANGE_MEMORY: u64 = 3 * (256 << 10);
 /// What a small object takes beyond its bytes: hyper's read buffer, which grows with what it reads.
 const SMALL_MEMORY: u64 = 8 << 10;
+
+/// How long a failed file may take to be let go by a write that is under way.
+const LAST_WRITE: Duration = Duration::from_millis(500);
 
 /// Where an object goes.
 #[derive(Clone)]
@@ -108,6 +112,7 @@ impl Engine {
                 Err(error) => error,
             };
             let wire = self.client.wire();
+            let error = self.at_endpoint(error, bucket).await;
             if let Err(error) = wire.pause(&mut retry, error, bucket, Some(&self.window)).await {
                 return Err(if error.status() == Some(403) {
                     error.with_note("without permission to list, S3 answers so for a missing key too")
@@ -158,7 +163,8 @@ impl Engine {
                 Err(Stopped::Changed(error)) => {
                     let text =
                         format!("the object was replaced again and again while it was read ({})", error.message());
-                    return Err(Error::new(Kind::ObjectChanged, text).caused_by(error));
+                    let changed = Error::new(Kind::ObjectChanged, text).during("GetObject");
+                    return Err(changed.of_object(&object.bucket, &object.key).caused_by(error));
                 }
                 Err(Stopped::Failed(error)) if *error.kind() == Kind::ChecksumMismatch && refetches < REFETCHES => {
                     refetches += 1;
@@ -183,7 +189,8 @@ impl Engine {
         cancel: &Cancel,
     ) -> Result<u64, Stopped> {
         if object.size <= WHOLE {
-            return until_cancelled(cancel, self.download_whole(object, place, lane)).await;
+            let whole = until_cancelled(cancel, self.fetch_whole(object)).await?;
+            return self.write_whole(whole, place, lane).await;
         }
         // In a box, as all that is not the way of most objects: tasks are moved, and should be small.
         Box::pin(self.download_large(object, place, lane, ranges, cancel)).await
@@ -198,31 +205,21 @@ impl Engine {
         ranges: bool,
         cancel: &Cancel,
     ) -> Result<u64, Stopped> {
-        let file = {
+        let (file, gone) = {
             let (place, size) = (place.clone(), object.size);
             let create = self.disk.run(move || {
                 let file = place.new_file()?;
                 file.preallocate(size)?;
                 Ok::<_, Error>(file)
             });
-            Arc::new(create.await??)
+            SharedFile::new(create.await??)
         };
-        let multipart = object.size >= self.client.options().multipart_threshold;
-        let ranged = ranges && multipart && object.strong_etag().is_some() && !file.is_sequential();
-        if ranged {
-            // Its ranges take lanes of their own.
-            drop(lane.take());
-            self.download_ranges(object, &file, cancel).await?;
-        } else {
-            let whole = Stretch { offset: 0, length: object.size, ranged: false };
-            let asked = object.expected.map_or(CrcAlgorithm::Crc64Nvme, |expected| expected.algorithm);
-            let fetch = async {
-                let _reserved = self.budget.reserve(RANGE_MEMORY).await;
-                self.fetch(object, whole, &file, asked).await
-            };
-            let (sum, told) = until_cancelled(cancel, fetch).await?;
-            let expected = told.or(object.expected);
-            compare(expected, told.map_or(asked, |told| told.algorithm), sum, object)?;
+        if let Err(stopped) = self.fill(object, &file, lane, ranges, cancel).await {
+            // A write may still be under way. Who is told of a failure finds no temporary file; a hung disk is not
+            // waited for.
+            drop(file);
+            let _either_way = tokio::time::timeout(LAST_WRITE, gone).await;
+            return Err(stopped);
         }
         let Some(file) = Arc::into_inner(file) else {
             return Err(Error::new(Kind::Internal, "a finished file is still being written").into());
@@ -231,19 +228,47 @@ impl Engine {
         Ok(object.size)
     }
 
-    /// A small object: one GET, checked in memory, written by a disk thread while the lane goes on.
-    async fn download_whole(&self, object: &Remote, place: &Place, lane: &mut Option<Lane>) -> Result<u64, Stopped> {
+    /// Fetches a large object into its file, verified.
+    async fn fill(
+        self: &Arc<Self>,
+        object: &Remote,
+        file: &Arc<SharedFile>,
+        lane: &mut Option<Lane>,
+        ranges: bool,
+        cancel: &Cancel,
+    ) -> Result<(), Stopped> {
+        let multipart = object.size >= self.client.options().multipart_threshold;
+        let ranged = ranges && multipart && object.strong_etag().is_some() && !file.is_sequential();
+        if ranged {
+            // Its ranges take lanes of their own.
+            drop(lane.take());
+            self.download_ranges(object, file, cancel).await
+        } else {
+            let whole = Stretch { offset: 0, length: object.size, ranged: false };
+            let asked = object.expected.map_or(CrcAlgorithm::Crc64Nvme, |expected| expected.algorithm);
+            let fetch = async {
+                let _reserved = self.budget.reserve(RANGE_MEMORY).await;
+                self.fetch(object, whole, file, asked).await
+            };
+            let (sum, told) = until_cancelled(cancel, fetch).await?;
+            let expected = told.or(object.expected);
+            compare(expected, told.map_or(asked, |told| told.algorithm), sum, object)
+        }
+    }
+
+    /// A small object: one GET, checked in memory.
+    async fn fetch_whole(&self, object: &Remote) -> Result<Whole, Stopped> {
         let reserved = self.budget.reserve(2 * object.size + SMALL_MEMORY).await;
         let wire = self.client.wire();
         let mut retry = Retry::new(self.client.options());
         let request = ObjectRequest::new("GetObject", Method::GET, &object.bucket, &object.key)
             .header(http::HeaderName::from_static("x-amz-checksum-mode"), "ENABLED")?;
-        let (frames, size) = loop {
+        loop {
             retry.begin();
             let limits = Limits::new(self.client.options(), Some(&self.window));
             let error = match wire.attempt(&request, limits).await {
                 Ok(mut response) => match read_whole(&mut response, object).await {
-                    Ok(whole) => break whole,
+                    Ok((frames, size)) => return Ok(Whole { frames, size, reserved }),
                     Err(Stopped::Failed(error)) => {
                         response.discard();
                         error.during("GetObject").of_object(&object.bucket, &object.key)
@@ -256,7 +281,13 @@ impl Engine {
                 Err(error) => error,
             };
             Box::pin(wire.pause(&mut retry, error, &object.bucket, Some(&self.window))).await?;
-        };
+        }
+    }
+
+    /// Written by a disk thread while the lane goes on. A write that has begun is not given up: who is told that a
+    /// transfer was cancelled finds that nothing is written any more.
+    async fn write_whole(&self, whole: Whole, place: &Place, lane: &mut Option<Lane>) -> Result<u64, Stopped> {
+        let Whole { frames, size, reserved } = whole;
         if let Some(lane) = lane.take() {
             lane.finished_small();
         }
@@ -274,7 +305,7 @@ impl Engine {
     async fn download_ranges(
         self: &Arc<Self>,
         object: &Remote,
-        file: &Arc<NewFile>,
+        file: &Arc<SharedFile>,
         cancel: &Cancel,
     ) -> Result<(), Stopped> {
         // Listings don't show checksums. One HEAD is little beside many ranges.
@@ -331,44 +362,6 @@ impl Engine {
             (combine(algorithm, sum, next, next_length), length + next_length)
         });
         compare(object.expected, algorithm, whole.map_or(0, |(sum, _)| sum), &object)
-    }
-}
-
-/// The whole of a small object, counted and compared.
-async fn read_whole(response: &mut ServerResponse, object: &Remote) -> Result<(Vec<Bytes>, u64), Stopped> {
-    if response.status != http::StatusCode::OK {
-        let text = format!("a plain GET was answered with status {}", response.status);
-        return Err(Error::new(Kind::BadResponse, text).into());
-    }
-    // What the listing said is old news; what counts is what the object is now. Without a length only the listing
-    // tells whether the answer is whole.
-    let length = response.content_length();
-    if length.is_some_and(|length| length > WHOLE) {
-        let text = format!("the object has grown to {} bytes since it was listed", length.unwrap_or_default());
-        return Err(Stopped::Changed(Error::new(Kind::ObjectChanged, text)));
-    }
-    let frames = response.frames(WHOLE as usize).await?;
-    let size = frames.iter().map(|bytes| bytes.len() as u64).sum();
-    let announced = length.unwrap_or(object.size);
-    if size != announced {
-        return Err(Error::new(Kind::BodyCut, format!("the answer has {size} of {announced} bytes")).into());
-    }
-    if let Some(expected) = Expected::from_headers(&response.headers) {
-        let mut digest = crc_fast::Digest::new(expected.algorithm);
-        frames.iter().for_each(|bytes| digest.update(bytes));
-        compare(Some(expected), expected.algorithm, digest.finalize(), object)?;
-    }
-    Ok((frames, size))
-}
-
-fn compare(expected: Option<Expected>, algorithm: CrcAlgorithm, sum: u64, object: &Remote) -> Result<(), Stopped> {
-    match expected {
-        Some(expected) if expected.algorithm == algorithm && expected.value != sum => {
-            let text = format!("the bytes that came have checksum {sum:x}, the object has {:x}", expected.value);
-            let error = Error::new(Kind::ChecksumMismatch, text).during("GetObject");
-            Err(Stopped::Failed(error.of_object(&object.bucket, &object.key)))
-        }
-        _ => Ok(()),
     }
 }
 

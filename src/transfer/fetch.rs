@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crc_fast::CrcAlgorithm;
 use http::{Method, StatusCode, header};
+use tokio::sync::oneshot;
 
 use super::Engine;
 use crate::disk::{DiskThreads, NewFile};
@@ -70,10 +71,38 @@ impl From<Error> for Stopped {
     }
 }
 
+/// A file that several tasks and disk jobs write, and whose end can be awaited.
+pub struct SharedFile {
+    file: NewFile,
+    /// Goes after the file.
+    _gone: oneshot::Sender<()>,
+}
+
+impl SharedFile {
+    /// Shares a file. The receiver ends when the last holder has let go and nothing is left of the file.
+    pub fn new(file: NewFile) -> (Arc<Self>, oneshot::Receiver<()>) {
+        let (_gone, gone) = oneshot::channel();
+        (Arc::new(Self { file, _gone }), gone)
+    }
+
+    /// Gives the file its name.
+    pub fn commit(self) -> Result<()> {
+        self.file.commit()
+    }
+}
+
+impl std::ops::Deref for SharedFile {
+    type Target = NewFile;
+
+    fn deref(&self) -> &NewFile {
+        &self.file
+    }
+}
+
 /// Writes behind the network: one batch is written while the next one arrives.
 struct Writer {
     disk: Arc<DiskThreads>,
-    file: Arc<NewFile>,
+    file: Arc<SharedFile>,
     batch: Vec<Bytes>,
     batched: usize,
     /// Where the batch begins in the file.
@@ -124,16 +153,16 @@ impl Engine {
         &self,
         object: &Remote,
         stretch: Stretch,
-        file: &Arc<NewFile>,
+        file: &Arc<SharedFile>,
         algorithm: CrcAlgorithm,
     ) -> Result<(u64, Option<Expected>), Stopped> {
         let wire = self.client.wire();
         let mut retry = Retry::new(self.client.options());
-        let mut done = 0;
+        let (mut done, mut furthest) = (0, 0);
         let mut digest = crc_fast::Digest::new(algorithm);
         let mut expected = None;
+        let mut resumable = object.strong_etag().is_some();
         loop {
-            let resumable = object.strong_etag().is_some();
             if done > 0 && !resumable && !file.is_sequential() {
                 // Nothing proves that the rest would be of the same object.
                 (done, digest) = (0, crc_fast::Digest::new(algorithm));
@@ -145,15 +174,13 @@ impl Engine {
                     if done == 0 {
                         expected = Expected::from_headers(&response.headers);
                         // Another algorithm than asked for: only possible before the first byte.
-                        if let (Some(told), false) = (expected, stretch.ranged)
-                            && told.algorithm != algorithm
-                        {
-                            digest = crc_fast::Digest::new(told.algorithm);
-                        }
+                        let told = expected.filter(|_| !stretch.ranged).map_or(algorithm, |told| told.algorithm);
+                        digest = crc_fast::Digest::new(told);
                     }
-                    let before = done;
                     let read = self.read(&mut response, from, file, &mut digest, &mut done).await;
-                    if done > before {
+                    // Only new bytes: what is begun again and cut again must come to an end.
+                    if done > furthest {
+                        furthest = done;
                         retry.progressed();
                     }
                     match read {
@@ -165,6 +192,11 @@ impl Engine {
                     }
                 }
                 Err(Stopped::Failed(error)) => error,
+                // Only the rest was asked for as a range: without ranges it begins again, as often as it may.
+                Err(Stopped::NoRanges(error)) if !stretch.ranged => {
+                    resumable = false;
+                    error
+                }
                 Err(stopped) => return Err(stopped),
             };
             if file.is_sequential() && done > 0 && !resumable {
@@ -202,7 +234,7 @@ impl Engine {
         &self,
         response: &mut ServerResponse,
         from: Stretch,
-        file: &Arc<NewFile>,
+        file: &Arc<SharedFile>,
         digest: &mut crc_fast::Digest,
         done: &mut u64,
     ) -> Result<()> {

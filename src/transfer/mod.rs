@@ -12,6 +12,7 @@ mod multipart;
 mod prefix;
 mod report;
 mod upload;
+mod whole;
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -12,8 +12,14 @@
 mod fault_server;
 
 mod connection_faults;
+mod download_cancel;
 mod download_faults;
+mod download_ranged_faults;
+mod download_setup;
+mod download_small_faults;
 mod fault_server_itself;
+mod hostile_keys;
+mod listing_faults;
 mod many_files;
 mod multipart_faults;
 mod rig;
