@@ -119,5 +119,6 @@ _MAPPING: dict[str, Callable[[Failure], BaseException]] = {
     "invalid_name": _text(errors.InvalidNameError),
     "outcome_unknown": _text(errors.OutcomeUnknownError),
     "unsupported": _text(errors.UnsupportedOperationError),
+    "cancelled": _text(errors.CancelledError),
     "internal": _internal,
 }

@@ -47,5 +47,9 @@ class InvalidNameError(TransferError, ValueError):
     """A file name that can't be a key: it is not UTF-8."""
 
 
+class CancelledError(TransferError):
+    """The file was under way when the transfer was cancelled, or when another file had failed."""
+
+
 class InternalError(TransferError):
     """A bug in s3bulk."""

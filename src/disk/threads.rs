@@ -228,7 +228,7 @@ impl Shared {
             }
             let idle_enough = !watches && timed_out.timed_out() && since.elapsed() >= IDLE;
             if idle_enough && state.queue.is_empty() {
-                state.allowed = state.allowed.min(state.threads - 1).max(1);
+                state.allowed = state.allowed.min(state.threads - 1).max(self.least);
                 state.threads -= 1;
                 state.idle -= 1;
                 return None;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use pyo3::prelude::*;
 use tokio::runtime::{Builder, Runtime};
 
@@ -21,8 +21,8 @@ const EXIT_LIMIT: Duration = Duration::from_secs(5);
 pub struct Process {
     pid: u32,
     runtime: Runtime,
-    /// Cancels every transfer of the process.
-    root: Cancel,
+    /// Cancels every transfer that is under way.
+    root: ArcSwap<Cancel>,
     active: AtomicUsize,
 }
 
@@ -34,7 +34,7 @@ pub struct Active(Arc<Process>);
 impl Active {
     /// What cancels this transfer.
     pub fn cancel(&self) -> Cancel {
-        self.0.root.child_token()
+        self.0.root.load().child_token()
     }
 
     /// Starts a task.
@@ -73,7 +73,8 @@ fn this_process() -> Result<Arc<Process>> {
             .enable_time()
             .build()
             .map_err(|error| Error::new(Kind::Internal, format!("the runtime could not start: {error}")))?;
-        let fresh = Arc::new(Process { pid, runtime, root: Cancel::new(), active: AtomicUsize::new(0) });
+        let fresh =
+            Arc::new(Process { pid, runtime, root: ArcSwap::from_pointee(Cancel::new()), active: AtomicUsize::new(0) });
         let seen = PROCESS.compare_and_swap(&current, Some(fresh.clone()));
         let swapped = match (&*seen, &current) {
             (None, None) => true,
@@ -111,7 +112,8 @@ pub fn at_exit(py: Python<'_>) {
     if process.pid != std::process::id() {
         return;
     }
-    process.root.cancel();
+    // What begins later, in an exit handler of the application, is its own affair and works.
+    process.root.swap(Arc::new(Cancel::new())).cancel();
     py.detach(|| {
         let deadline = Instant::now() + EXIT_LIMIT;
         while process.active.load(SeqCst) > 0 && Instant::now() < deadline {

@@ -153,6 +153,10 @@ impl Engine {
                 Ok(size) => return Ok(size),
                 Err(Stopped::NoRanges(_)) if ranges => {
                     ranges = false;
+                    // The ranges had lanes of their own; the one GET for the whole takes one again.
+                    if lane.is_none() {
+                        lane = Some(until_cancelled(cancel, async { Ok(self.window.enter().await) }).await?);
+                    }
                     continue;
                 }
                 Err(Stopped::NoRanges(error)) => return Err(error),

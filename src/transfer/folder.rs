@@ -48,17 +48,13 @@ impl Engine {
                     break;
                 }
             };
-            let found = match found {
-                Ok(found) => found,
-                Err(error) => {
-                    broken = Some(error);
-                    break;
-                }
-            };
             if cancel.is_cancelled() {
                 break;
             }
-            walk = rest;
+            match rest {
+                Ok(rest) => walk = rest,
+                Err(error) => broken = Some(error),
+            }
             for file in found {
                 let key = prefix.key(&file.relative);
                 let index = batch.plan(key.as_str().into());
@@ -87,9 +83,15 @@ impl Engine {
     }
 }
 
-/// The next files of a walk, and the walk if there is more. Blocks.
-fn next_files(mut walk: Walk) -> (Result<Vec<Found>>, Option<Walk>) {
-    let found: Result<Vec<Found>> = walk.by_ref().take(FOUND_AT_ONCE).collect();
-    let more = found.as_ref().is_ok_and(|found| found.len() == FOUND_AT_ONCE);
-    (found, more.then_some(walk))
+/// The next files of a walk, and the walk if there is more. What was found before an error counts too. Blocks.
+fn next_files(mut walk: Walk) -> (Vec<Found>, Result<Option<Walk>>) {
+    let mut found = Vec::with_capacity(FOUND_AT_ONCE);
+    while found.len() < FOUND_AT_ONCE {
+        match walk.next() {
+            Some(Ok(file)) => found.push(file),
+            Some(Err(error)) => return (found, Err(error)),
+            None => return (found, Ok(None)),
+        }
+    }
+    (found, Ok(Some(walk)))
 }

@@ -12,7 +12,7 @@ use super::report::Report;
 use super::{Engine, Host, cancelled};
 use crate::client::{Client, Listed};
 use crate::disk::Root;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::flow::Cancel;
 use crate::keys::{KeyCheck, KeyPrefix, Placed};
 
@@ -43,7 +43,14 @@ impl Engine {
         let mut batch = Batch::new(self.window.clone(), cancel);
         let mut check = KeyCheck::new(&prefix);
         let mut broken = None;
-        while let Some(Some(page)) = batch.meanwhile(pages.recv()).await {
+        while let Some(page) = batch.meanwhile(pages.recv()).await {
+            // A listing says when it has ended. One that only falls silent has died, and what it lists is not all.
+            let page = match page {
+                Some(Ok(Some(page))) => Ok(page),
+                Some(Ok(None)) => break,
+                Some(Err(error)) => Err(error),
+                None => Err(Error::new(Kind::Internal, "the listing ended without saying so; please report this")),
+            };
             let prepared = async {
                 let page = page?;
                 let placed = check.check_page(page.iter().map(|object| object.key.as_str()))?;
@@ -113,7 +120,7 @@ impl Engine {
     }
 
     /// Lists in a task of its own, a page ahead. It ends when nobody takes pages any more.
-    fn list_ahead(&self, bucket: &str, prefix: &KeyPrefix) -> mpsc::Receiver<Result<Vec<Listed>>> {
+    fn list_ahead(&self, bucket: &str, prefix: &KeyPrefix) -> mpsc::Receiver<Result<Option<Vec<Listed>>>> {
         let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
         let mut listing = self.client.list(bucket, &prefix.listing());
         let window = self.window.clone();
@@ -123,8 +130,7 @@ impl Engine {
                     () = sender.closed() => return,
                     page = listing.next(Some(&window)) => page,
                 };
-                let Some(page) = page.transpose() else { return };
-                let last = page.is_err();
+                let last = !matches!(page, Ok(Some(_)));
                 if sender.send(page).await.is_err() || last {
                     return;
                 }

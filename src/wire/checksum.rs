@@ -77,9 +77,8 @@ impl Accepted {
         // A wrong value is no refusal: that one is the body's fault.
         let refused = match service.code.as_str() {
             "BadDigest" | "InvalidDigest" | "XAmzContentSHA256Mismatch" => false,
-            // "A header you provided implies functionality that is not implemented" (S3 API, error codes).
-            "NotImplemented" => true,
-            "InvalidArgument" | "InvalidRequest" => names_checksum(),
+            // Only when the answer names it: anything else that is not implemented must not weaken later requests.
+            "NotImplemented" | "InvalidArgument" | "InvalidRequest" => names_checksum(),
             _ => false,
         };
         if !refused || used == Algorithm::None {
@@ -249,6 +248,7 @@ mod tests {
         let accepted = Accepted::default();
         assert!(!accepted.refused(Algorithm::Crc64Nvme, &error("BadDigest", "the CRC64NVME checksum is wrong")));
         assert!(!accepted.refused(Algorithm::Crc64Nvme, &error("InvalidArgument", "something else")));
+        assert!(!accepted.refused(Algorithm::Crc64Nvme, &error("NotImplemented", "multipart uploads")));
         assert_eq!(accepted.get(), Algorithm::Crc64Nvme);
         assert!(accepted.refused(Algorithm::Crc64Nvme, &error("NotImplemented", "x-amz-checksum-crc64nvme")));
         assert_eq!(accepted.get(), Algorithm::Crc32);

@@ -150,8 +150,12 @@ impl ServerResponse {
         (Error::service(parse_error(self.status, &self.headers, &document)), !is_head && !whole)
     }
 
-    /// Gives the connection up: it is in no state to be kept, or its server is sick.
+    /// Gives the connection up, unless the answer was read to its end: then it is back in the pool and may carry
+    /// another request already.
     pub fn discard(self) {
+        if self.ended || hyper::body::Body::is_end_stream(&self.body) {
+            return;
+        }
         if let Some(connection) = &self.connection {
             connection.kill();
         }

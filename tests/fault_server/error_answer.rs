@@ -42,7 +42,7 @@ pub fn error_document(code: &str, message: &str, request: &Request) -> String {
 
 pub fn scripted(fault: &StatusFault, request: &Request) -> Response {
     let mut response = match fault.body {
-        StatusBody::Xml => Response::xml(fault.status, error_document(&fault.code, "Refused by the script.", request)),
+        StatusBody::Xml => Response::xml(fault.status, error_document(&fault.code, &fault.message, request)),
         StatusBody::Empty => Response::new(fault.status),
         StatusBody::Html => Response::new(fault.status).with("Content-Type", "text/html").with_body(format!(
             "<html><body><h1>{} {}</h1></body></html>",

@@ -152,6 +152,7 @@ pub enum StatusBody {
 pub struct StatusFault {
     pub status: u16,
     pub code: String,
+    pub message: String,
     pub body: StatusBody,
     pub headers: Vec<(String, String)>,
     pub moment: Moment,
@@ -164,6 +165,7 @@ impl Fault {
         StatusFault {
             status,
             code: code.to_owned(),
+            message: "Refused by the script.".to_owned(),
             body: StatusBody::Xml,
             headers: Vec::new(),
             moment: Moment::AfterBody,
@@ -177,6 +179,12 @@ impl Fault {
 }
 
 impl StatusFault {
+    /// What the document says.
+    pub fn message(mut self, message: &str) -> Self {
+        self.message = message.to_owned();
+        self
+    }
+
     pub fn empty(mut self) -> Self {
         self.body = StatusBody::Empty;
         self

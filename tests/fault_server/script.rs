@@ -56,7 +56,11 @@ impl Script {
 
     /// Every request with this header is refused, as servers do that lack a checksum algorithm.
     pub fn refuse_header(self, id: &str, header: &str, status: u16, code: &str) -> Self {
-        self.rule(Rule::new(id).with_header(header).then(Fault::status(status, code)))
+        self.rule(
+            Rule::new(id)
+                .with_header(header)
+                .then(Fault::status(status, code).message(&format!("{header} is not supported"))),
+        )
     }
 
     /// Most entries on a page of any list; the client's `max-keys` can only lower it.

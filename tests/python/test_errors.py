@@ -162,6 +162,7 @@ _KINDS: dict[str, tuple[type[BaseException], dict[str, Any]]] = {
     "invalid_name": (ValueError, {}),
     "outcome_unknown": (errors.OutcomeUnknownError, {}),
     "unsupported": (errors.UnsupportedOperationError, {}),
+    "cancelled": (errors.CancelledError, {}),
     "internal": (errors.InternalError, {}),
 }
 
