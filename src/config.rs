@@ -11,9 +11,9 @@ use crate::plan::{MAXIMUM_PART_SIZE, MINIMUM_PART_SIZE};
 pub const DEFAULT_PART_SIZE: u64 = 8 << 20;
 /// The threshold of AWS's Rust transfer manager. Below two parts a multipart upload costs two requests and gains nothing.
 pub const DEFAULT_MULTIPART_THRESHOLD: u64 = 16 << 20;
-/// Measured (docs/decisions/0001): 16 parts in flight streamed in 256 KiB buffers need 10 MiB; the rest is for small
-/// files loaded ahead.
-pub const DEFAULT_MEMORY_LIMIT: u64 = 64 << 20;
+/// Measured (docs/decisions/0003): with it a whole Python process stays below 64 MiB, and no transfer at less than 20 ms
+/// was slower than with twice as much.
+pub const DEFAULT_MEMORY_LIMIT: u64 = 32 << 20;
 /// Total attempts of botocore's `legacy` retry mode.
 pub const DEFAULT_MAX_ATTEMPTS: u32 = 5;
 /// `connect_timeout` of `botocore.config.Config`.

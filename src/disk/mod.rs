@@ -6,6 +6,7 @@
 // In tests a panic is the answer.
 #![cfg_attr(test, allow(clippy::panic, clippy::print_stdout, clippy::unwrap_used))]
 
+mod buffers;
 mod checked_close;
 mod folder;
 mod new_file;
@@ -18,6 +19,7 @@ mod temporary;
 mod threads;
 mod walk;
 
+pub use buffers::{Buffer, Buffers};
 pub use new_file::{NewFile, new_file_at};
 pub use root::Root;
 pub use source::{Source, Stamp};

@@ -92,37 +92,50 @@ impl Source {
         let size = usize::try_from(self.stamp.size).map_err(|error| {
             Error::new(Kind::Unsupported, "a file larger than the address space").caused_by(error).at_path(&self.path)
         })?;
-        into.clear();
-        self.fill(into, size)?;
-        if into.len() < size || read_at(&self.file, &mut [0], self.stamp.size).map_err(|e| self.unreadable(e))? != 0 {
+        self.fill(into, 0, size)?;
+        if into.len() != size || read_at(&self.file, &mut [0], self.stamp.size).map_err(|e| self.unreadable(e))? != 0 {
             return Err(self.changed());
         }
         Ok(())
     }
 
-    /// Into spare capacity: zeroing a buffer that is overwritten at once costs as much as the copy does.
+    /// Replaces `into` by `length` bytes from `offset` on.
+    ///
+    /// # Errors
+    /// `SourceChanged` when the file ends before; `Io`.
+    pub fn read_stretch(&self, into: &mut Vec<u8>, offset: u64, length: usize) -> Result<()> {
+        self.fill(into, offset, length)?;
+        if into.len() < length {
+            return Err(self.changed());
+        }
+        into.truncate(length);
+        Ok(())
+    }
+
+    /// Reads `length` bytes, or up to the end of the file, or more where the vector had more capacity. Into spare
+    /// capacity: zeroing a buffer that is overwritten at once costs as much as the copy does.
     #[cfg(unix)]
-    fn fill(&self, into: &mut Vec<u8>, size: usize) -> Result<()> {
+    fn fill(&self, into: &mut Vec<u8>, offset: u64, length: usize) -> Result<()> {
         use rustix::buffer::spare_capacity;
         use rustix::io::{pread, retry_on_intr};
 
-        into.reserve_exact(size);
-        while into.len() < size {
-            let offset = into.len() as u64;
-            // May read past `size`, into capacity that the vector had before.
-            match retry_on_intr(|| pread(&self.file, spare_capacity(into), offset)) {
+        into.clear();
+        into.reserve_exact(length);
+        while into.len() < length {
+            let at = offset + into.len() as u64;
+            match retry_on_intr(|| pread(&self.file, spare_capacity(into), at)) {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(error) => return Err(self.unreadable(error.into())),
             }
         }
-        if into.len() > size { Err(self.changed()) } else { Ok(()) }
+        Ok(())
     }
 
     #[cfg(not(unix))]
-    fn fill(&self, into: &mut Vec<u8>, size: usize) -> Result<()> {
-        into.resize(size, 0);
-        let read = read_at(&self.file, into, 0).map_err(|error| self.unreadable(error))?;
+    fn fill(&self, into: &mut Vec<u8>, offset: u64, length: usize) -> Result<()> {
+        into.resize(length, 0);
+        let read = read_at(&self.file, into, offset).map_err(|error| self.unreadable(error))?;
         into.truncate(read);
         Ok(())
     }

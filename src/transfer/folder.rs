@@ -73,6 +73,7 @@ impl Engine {
             }
         }
         let (report, error) = batch.finish(broken).await;
+        self.release_buffers();
         let stopped = error.is_none() && cancel.is_cancelled();
         (report, error.or_else(|| stopped.then(cancelled)))
     }

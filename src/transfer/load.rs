@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::Engine;
 use super::digest::{Digesting, Digests};
-use crate::disk::{DiskThreads, Source};
+use crate::disk::{Buffer, Buffers, DiskThreads, Source};
 use crate::error::{Error, Kind, Result};
 use crate::flow::{Budget, Reserved};
 use crate::wire::body::{BoxFuture, FRAME, Payload, ReadAt};
@@ -41,7 +42,7 @@ pub enum Loaded {
 
 /// Memory that comes with its part of the budget.
 struct Held {
-    bytes: Vec<u8>,
+    bytes: Buffer,
     _reserved: Reserved,
 }
 
@@ -52,21 +53,29 @@ impl AsRef<[u8]> for Held {
 }
 
 /// Opens a file, and reads it when it is small and there is memory. Blocks.
-pub fn load(path: &Path, budget: &Budget, wanted: Wanted) -> Result<Loaded> {
+pub fn load(path: &Path, buffers: &Arc<Buffers>, budget: &Budget, wanted: Wanted) -> Result<Loaded> {
     let source = Source::open(path)?;
     if source.size() > WHOLE {
         return Ok(Loaded::Large(Arc::new(source)));
     }
-    match budget.try_reserve(source.size()) {
-        Some(reserved) => read_whole(&source, reserved, wanted).map(|(bytes, digests)| Loaded::Whole(bytes, digests)),
+    match budget.try_reserve(Buffers::footprint(source.size())) {
+        Some(reserved) => {
+            let (bytes, digests) = read_whole(&source, buffers, reserved, wanted)?;
+            Ok(Loaded::Whole(bytes, digests))
+        }
         None => Ok(Loaded::Later(Arc::new(source))),
     }
 }
 
 /// Reads a small file so that it is the file at one instant. Blocks.
-pub fn read_whole(source: &Source, reserved: Reserved, wanted: Wanted) -> Result<(Bytes, Digests)> {
-    let mut bytes = Vec::with_capacity(source.size() as usize);
-    source.read_whole(&mut bytes)?;
+pub fn read_whole(
+    source: &Source,
+    buffers: &Arc<Buffers>,
+    reserved: Reserved,
+    wanted: Wanted,
+) -> Result<(Bytes, Digests)> {
+    let mut bytes = buffers.take(source.size() as usize);
+    source.read_whole(bytes.as_mut_vec())?;
     if source.stamp_now()? != *source.stamp() {
         return Err(changed(source.path()));
     }
@@ -103,30 +112,35 @@ pub fn digest_stretch(source: &Source, offset: u64, length: u64, wanted: Wanted)
 struct Streamed {
     source: Arc<Source>,
     disk: Arc<DiskThreads>,
+    buffers: Arc<Buffers>,
     _reserved: Reserved,
 }
 
 impl ReadAt for Streamed {
     fn read_at(&self, offset: u64, length: usize) -> BoxFuture<Result<Bytes>> {
-        let source = self.source.clone();
+        let (source, buffers) = (self.source.clone(), self.buffers.clone());
         let read = self.disk.run(move || {
-            let mut bytes = vec![0; length];
-            source.read_exact_at(&mut bytes, offset)?;
-            Ok(Bytes::from(bytes))
+            let mut bytes = buffers.take(length);
+            source.read_stretch(bytes.as_mut_vec(), offset, length)?;
+            Ok(Bytes::from_owner(bytes))
         });
         Box::pin(async move { read.await? })
     }
 }
 
-/// A stretch of a file as a payload; waits for the memory it needs.
-pub async fn stretch(
-    source: &Arc<Source>,
-    disk: &Arc<DiskThreads>,
-    budget: &Budget,
-    (offset, length): (u64, u64),
-    crc64: u64,
-) -> Payload {
-    let reserved = budget.reserve(STRETCH_MEMORY.min(length)).await;
-    let streamed = Streamed { source: source.clone(), disk: disk.clone(), _reserved: reserved };
-    Payload::Stretch { source: Arc::new(streamed), offset, length, crc64 }
+impl Engine {
+    /// After a transfer: an idle program keeps no buffers.
+    pub(super) fn release_buffers(&self) {
+        if self.in_flight() == 0 {
+            self.buffers.release();
+        }
+    }
+
+    /// A stretch of a file as a payload; waits for the memory it needs.
+    pub(super) async fn stretch(&self, source: &Arc<Source>, offset: u64, length: u64, crc64: u64) -> Payload {
+        let reserved = self.budget.reserve(STRETCH_MEMORY.min(length)).await;
+        let (source, disk, buffers) = (source.clone(), self.disk.clone(), self.buffers.clone());
+        let source = Arc::new(Streamed { source, disk, buffers, _reserved: reserved });
+        Payload::Stretch { source, offset, length, crc64 }
+    }
 }

@@ -20,7 +20,7 @@ use std::task::{Context, Poll};
 
 use crate::client::Client;
 use crate::config::TransferOptions;
-use crate::disk::DiskThreads;
+use crate::disk::{Buffers, DiskThreads};
 use crate::error::{Error, Kind, Result};
 use crate::flow::{Budget, Cancel, Window};
 
@@ -40,6 +40,7 @@ pub struct Engine {
     client: Client,
     disk: Arc<DiskThreads>,
     digests: Arc<DiskThreads>,
+    buffers: Arc<Buffers>,
     window: Window,
     budget: Budget,
 }
@@ -49,19 +50,20 @@ impl Engine {
     pub fn new(client: Client) -> Arc<Self> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let digests = DiskThreads::with_least(cores.min(DIGEST_THREADS), DISK_THREADS);
-        Self::assemble(client, DiskThreads::new(DISK_THREADS), digests)
+        Self::assemble(client, DiskThreads::new(DISK_THREADS), digests, Arc::default())
     }
 
-    /// The same pool and disk threads under other limits.
+    /// The same pool, disk threads and buffers under other limits.
     pub fn with_options(&self, options: TransferOptions) -> Result<Arc<Self>> {
-        Ok(Self::assemble(self.client.with_options(options)?, self.disk.clone(), self.digests.clone()))
+        let (disk, digests, buffers) = (self.disk.clone(), self.digests.clone(), self.buffers.clone());
+        Ok(Self::assemble(self.client.with_options(options)?, disk, digests, buffers))
     }
 
-    fn assemble(client: Client, disk: Arc<DiskThreads>, digests: Arc<DiskThreads>) -> Arc<Self> {
+    fn assemble(client: Client, disk: Arc<DiskThreads>, digests: Arc<DiskThreads>, buffers: Arc<Buffers>) -> Arc<Self> {
         let options = client.options();
         let window = Window::new(options.max_concurrency.min(most_sockets()));
         let budget = Budget::new(options.memory_limit);
-        Arc::new(Self { client, disk, digests, window, budget })
+        Arc::new(Self { client, disk, digests, buffers, window, budget })
     }
 
     /// The client.

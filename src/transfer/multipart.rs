@@ -246,8 +246,7 @@ impl PartSender {
             self.engine.digests.run(move || load::digest_stretch(&source, part.offset, part.length, wanted)).await??
         };
         let engine = &self.engine;
-        let range = (part.offset, part.length);
-        let payload = load::stretch(&self.source, &engine.disk, &engine.budget, range, digests.crc64).await;
+        let payload = engine.stretch(&self.source, part.offset, part.length, digests.crc64).await;
         let query = format!("partNumber={}&uploadId={}", part.number, encode_query(&self.upload.id));
         let options = engine.client.options();
         let mut retry = Retry::new(options);

@@ -7,7 +7,7 @@ use http::{Method, header};
 
 use super::load::{self, Loaded, REREADS, Wanted};
 use super::{Engine, until_cancelled};
-use crate::disk::Source;
+use crate::disk::{Buffers, Source};
 use crate::error::{Error, Kind, Result};
 use crate::flow::{Cancel, Lane};
 use crate::plan::Plan;
@@ -34,7 +34,9 @@ impl Engine {
     /// again at most twice.
     pub async fn upload_file(self: &Arc<Self>, file: &LocalFile, cancel: &Cancel) -> Result<u64> {
         let lane = until_cancelled(cancel, async { Ok(self.window.enter().await) }).await?;
-        self.upload_in_lane(file, lane, cancel).await
+        let uploaded = self.upload_in_lane(file, lane, cancel).await;
+        self.release_buffers();
+        uploaded
     }
 
     /// The same in a lane that was taken already.
@@ -62,8 +64,8 @@ impl Engine {
             let signing = self.client.options().payload_signing;
             let signed = self.client.wire().signs_payload(&file.bucket, signing).await?;
             let wanted = Wanted { algorithm: self.client.wire().accepted.get(), signed };
-            let (path, budget) = (file.path.clone(), self.budget.clone());
-            let loaded = self.disk.run(move || load::load(&path, &budget, wanted)).await??;
+            let (path, buffers, budget) = (file.path.clone(), self.buffers.clone(), self.budget.clone());
+            let loaded = self.disk.run(move || load::load(&path, &buffers, &budget, wanted)).await??;
             Ok((loaded, wanted))
         };
         let (loaded, wanted) = until_cancelled(cancel, load).await?;
@@ -78,8 +80,9 @@ impl Engine {
             }
             Loaded::Later(source) => {
                 let put = async {
-                    let reserved = self.budget.reserve(source.size()).await;
-                    let read = self.disk.run(move || load::read_whole(&source, reserved, wanted));
+                    let reserved = self.budget.reserve(Buffers::footprint(source.size())).await;
+                    let buffers = self.buffers.clone();
+                    let read = self.disk.run(move || load::read_whole(&source, &buffers, reserved, wanted));
                     let (bytes, digests) = read.await??;
                     let size = bytes.len() as u64;
                     self.put_object(file, Payload::Bytes(bytes), digests, None).await.map(|()| size)
@@ -113,7 +116,7 @@ impl Engine {
             });
             read.await??
         };
-        let payload = load::stretch(source, &self.disk, &self.budget, (0, size), digests.crc64).await;
+        let payload = self.stretch(source, 0, size, digests.crc64).await;
         self.put_object(file, payload, digests, Some(source)).await
     }
 
