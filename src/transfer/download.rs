@@ -26,9 +26,9 @@ use crate::wire::retry::Retry;
 const RESTARTS: u32 = 3;
 /// How often an object is fetched again whose bytes don't match its checksum (PITFALLS 2.14).
 const REFETCHES: u32 = 2;
-/// Memory of a range on its way: hyper's read buffer, the batch that arrives and the one that is written, which are up to
-/// two of its blocks each. Measured: 1.25 MiB (docs/decisions/0003).
-const RANGE_MEMORY: u64 = 5 * (256 << 10);
+/// Memory of a range on its way: hyper's read buffer, the batch that arrives, the one that is written, the blocks that
+/// these pin, and what the allocator keeps beside them. Measured: 1.4 MiB (docs/decisions/0003).
+const RANGE_MEMORY: u64 = 3 << 19;
 /// What a small object takes beyond its bytes: hyper's read buffer, which grows with what it reads.
 const SMALL_MEMORY: u64 = 8 << 10;
 

@@ -23,8 +23,9 @@ use crate::flow::Window;
 
 /// S3 closes idle connections after about 20 s, other servers after 5 (PITFALLS 1.7): below both.
 const IDLE_LIMIT: Duration = Duration::from_secs(4);
-/// hyper's read buffer per connection; it is counted in the memory budget.
-pub const READ_BUFFER: usize = 256 << 10;
+/// hyper's read buffer per connection; it is counted in the memory budget. Twice as much was no faster and cost a third
+/// more memory for each range (docs/decisions/0003).
+pub const READ_BUFFER: usize = 128 << 10;
 /// Objects may have as much metadata as S3 allows in many small headers. hyper's own limit is 100, and it prepares room
 /// for all of them at each answer: 64 KiB for this many, so that only answers that need it are read this way.
 const MAXIMUM_HEADERS: usize = 2048;
