@@ -35,6 +35,12 @@ impl Buffers {
         Buffer { bytes, home: Some((self.clone(), size)) }
     }
 
+    /// The same with room for a byte more where that costs nothing: who reads a file of `length` bytes into it sees its
+    /// end without another call.
+    pub fn take_roomy(self: &Arc<Self>, length: usize) -> Buffer {
+        self.take(if SIZES.contains(&length) { length } else { length + 1 })
+    }
+
     /// What a buffer for so many bytes takes of memory.
     pub fn footprint(length: u64) -> u64 {
         let size = SIZES.iter().map(|&size| size as u64).find(|&size| length <= size);

@@ -93,10 +93,10 @@ impl Source {
             Error::new(Kind::Unsupported, "a file larger than the address space").caused_by(error).at_path(&self.path)
         })?;
         self.fill(into, 0, size)?;
-        if into.len() != size || read_at(&self.file, &mut [0], self.stamp.size).map_err(|e| self.unreadable(e))? != 0 {
-            return Err(self.changed());
-        }
-        Ok(())
+        // Where there was room for more and nothing more came, the end was seen.
+        let seen_end = into.capacity() > size;
+        let longer = || read_at(&self.file, &mut [0], self.stamp.size).map_err(|error| self.unreadable(error));
+        if into.len() != size || (!seen_end && longer()? != 0) { Err(self.changed()) } else { Ok(()) }
     }
 
     /// Replaces `into` by `length` bytes from `offset` on.

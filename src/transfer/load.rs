@@ -74,7 +74,7 @@ pub fn read_whole(
     reserved: Reserved,
     wanted: Wanted,
 ) -> Result<(Bytes, Digests)> {
-    let mut bytes = buffers.take(source.size() as usize);
+    let mut bytes = buffers.take_roomy(source.size() as usize);
     source.read_whole(bytes.as_mut_vec())?;
     if source.stamp_now()? != *source.stamp() {
         return Err(changed(source.path()));
