@@ -1,6 +1,8 @@
 //! One budget of bytes for all buffers of a client's transfers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -12,19 +14,47 @@ const BLOCK: u64 = 1 << 10;
 pub struct Budget {
     blocks: Arc<Semaphore>,
     total: u32,
+    /// Three quarters may be used as spare memory, so that what needs memory never waits for all of it.
+    spare: Arc<Semaphore>,
+    spare_total: u32,
+    /// How often spare memory was given back.
+    returned: Arc<AtomicU64>,
 }
 
 /// A part of the budget; given back on drop.
 #[derive(Debug)]
 pub struct Reserved {
     _permit: OwnedSemaphorePermit,
+    spare: Option<(OwnedSemaphorePermit, Arc<AtomicU64>)>,
+}
+
+impl Reserved {
+    fn of_spare(mut self, permit: OwnedSemaphorePermit, returned: Arc<AtomicU64>) -> Self {
+        self.spare = Some((permit, returned));
+        self
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if let Some((_, returned)) = &self.spare {
+            returned.fetch_add(1, Relaxed);
+        }
+    }
 }
 
 impl Budget {
     /// A budget of so many bytes.
     pub fn new(bytes: u64) -> Self {
         let total = u32::try_from(bytes.div_ceil(BLOCK)).unwrap_or(u32::MAX).max(1);
-        Self { blocks: Arc::new(Semaphore::new(total as usize)), total }
+        let spare_total = total / 4 * 3;
+        Self {
+            blocks: Arc::new(Semaphore::new(total as usize)),
+            total,
+            spare: Arc::new(Semaphore::new(spare_total as usize)),
+            spare_total,
+            returned: Arc::default(),
+        }
     }
 
     /// Waits for so many bytes. More than there are in all becomes all of them, so that one large buffer is late
@@ -32,7 +62,7 @@ impl Budget {
     pub async fn reserve(&self, bytes: u64) -> Reserved {
         let wanted = self.blocks_for(bytes);
         match self.blocks.clone().acquire_many_owned(wanted).await {
-            Ok(permit) => Reserved { _permit: permit },
+            Ok(permit) => Reserved { _permit: permit, spare: None },
             // The semaphore is never closed.
             Err(_) => std::future::pending().await,
         }
@@ -41,7 +71,33 @@ impl Budget {
     /// So many bytes if they are free now.
     pub fn try_reserve(&self, bytes: u64) -> Option<Reserved> {
         let permit = self.blocks.clone().try_acquire_many_owned(self.blocks_for(bytes)).ok()?;
-        Some(Reserved { _permit: permit })
+        Some(Reserved { _permit: permit, spare: None })
+    }
+
+    /// So many bytes of the spare part, for what is faster with the memory and works without.
+    pub fn try_reserve_spare(&self, bytes: u64) -> Option<Reserved> {
+        let spare = self.spare.clone().try_acquire_many_owned(self.blocks_for(bytes)).ok()?;
+        Some(self.try_reserve(bytes)?.of_spare(spare, self.returned.clone()))
+    }
+
+    /// The same, waiting as long as spare memory keeps coming back. `None` when nobody returned any for `patience`:
+    /// those who have it are waiting for something slower than memory, and nobody should wait for them.
+    pub async fn reserve_spare(&self, bytes: u64, patience: Duration) -> Option<Reserved> {
+        if self.blocks_for(bytes) > self.spare_total {
+            return None;
+        }
+        let mut reserve = std::pin::pin!(async {
+            let spare = self.spare.clone().acquire_many_owned(self.blocks_for(bytes)).await.ok()?;
+            Some(self.reserve(bytes).await.of_spare(spare, self.returned.clone()))
+        });
+        loop {
+            let returned = self.returned.load(Relaxed);
+            match tokio::time::timeout(patience, &mut reserve).await {
+                Ok(reserved) => return reserved,
+                Err(_) if self.returned.load(Relaxed) == returned => return None,
+                Err(_) => {}
+            }
+        }
     }
 
     /// Bytes that are handed out now. Zero when nothing is under way.
@@ -66,6 +122,37 @@ mod tests {
         assert_eq!(budget.in_use(), 5 << 10);
         drop((one, two));
         assert_eq!(budget.in_use(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_quarter_is_never_spare() {
+        let budget = Budget::new(8 << 10);
+        assert!(budget.try_reserve_spare(7 << 10).is_none());
+        assert!(budget.reserve_spare(7 << 10, Duration::MAX).await.is_none());
+        let spare = budget.try_reserve_spare(6 << 10).unwrap();
+        assert!(budget.try_reserve_spare(1).is_none());
+        assert!(budget.try_reserve(2 << 10).is_some());
+        drop(spare);
+        assert!(budget.try_reserve_spare(6 << 10).is_some());
+        assert_eq!(budget.in_use(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn spare_memory_is_waited_for_while_it_comes_back() {
+        const PATIENCE: Duration = Duration::from_millis(20);
+        let budget = Budget::new(8 << 10);
+        let (slow, quick) = (budget.try_reserve_spare(4 << 10).unwrap(), budget.try_reserve_spare(2 << 10).unwrap());
+        let waiting = tokio::spawn({
+            let budget = budget.clone();
+            async move { budget.reserve_spare(6 << 10, PATIENCE).await.is_some() }
+        });
+        tokio::time::sleep(PATIENCE * 3 / 4).await;
+        drop(quick);
+        tokio::time::sleep(PATIENCE * 3 / 4).await;
+        drop(slow);
+        assert!(waiting.await.unwrap());
+        let _kept = budget.try_reserve_spare(6 << 10).unwrap();
+        assert!(budget.reserve_spare(1, PATIENCE).await.is_none());
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use super::digest::{Digesting, Digests};
 use crate::disk::{Buffer, Buffers, DiskThreads, Source};
 use crate::error::{Error, Kind, Result};
 use crate::flow::{Budget, Reserved};
-use crate::wire::body::{BoxFuture, FRAME, Payload, ReadAt};
+use crate::wire::body::{BoxFuture, FRAME, Frames, Payload, ReadAt};
 use crate::wire::checksum::Algorithm;
 
 /// Up to this size a file is read whole before its request is sent. Above it, reading it twice (once for the sums, once
@@ -108,6 +108,46 @@ pub fn digest_stretch(source: &Source, offset: u64, length: u64, wanted: Wanted)
     })
 }
 
+/// A stretch of a file in memory, with its part of the budget.
+struct InMemory {
+    pieces: Vec<Bytes>,
+    length: u64,
+    _reserved: Reserved,
+}
+
+impl Frames for InMemory {
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn pieces(&self) -> &[Bytes] {
+        &self.pieces
+    }
+}
+
+/// Reads a stretch and sums it up on the way. Blocks.
+fn read_stretch(
+    source: &Source,
+    buffers: &Arc<Buffers>,
+    (offset, length): (u64, u64),
+    reserved: Reserved,
+    wanted: Wanted,
+) -> Result<(Payload, Digests)> {
+    let mut digesting = Digesting::new(wanted.algorithm, wanted.signed);
+    let mut pieces = Vec::with_capacity(length.div_ceil(FRAME as u64) as usize);
+    let mut at = offset;
+    while at < offset + length {
+        let piece = (offset + length - at).min(FRAME as u64) as usize;
+        let mut buffer = buffers.take(piece);
+        source.read_stretch(buffer.as_mut_vec(), at, piece)?;
+        digesting.update(&buffer);
+        pieces.push(Bytes::from_owner(buffer));
+        at += piece as u64;
+    }
+    let payload = Payload::Frames(Arc::new(InMemory { pieces, length, _reserved: reserved }));
+    Ok((payload, digesting.finish()))
+}
+
 /// A file that is read by the disk threads while it is sent. Holds the memory for that.
 struct Streamed {
     source: Arc<Source>,
@@ -136,8 +176,41 @@ impl Engine {
         }
     }
 
-    /// A stretch of a file as a payload; waits for the memory it needs.
-    pub(super) async fn stretch(&self, source: &Arc<Source>, offset: u64, length: u64, crc64: u64) -> Payload {
+    /// A stretch of a file as a payload, with its sums. With memory for all of it, it is read once and sent from there;
+    /// without, it is read for its sums, and again while it is sent (docs/decisions/0003).
+    pub(super) async fn stretch(
+        &self,
+        source: &Arc<Source>,
+        offset: u64,
+        length: u64,
+        wanted: Wanted,
+        memory: Option<Reserved>,
+    ) -> Result<(Payload, Digests)> {
+        let (file, buffers) = (source.clone(), self.buffers.clone());
+        let read = self.digests.run(move || {
+            let read = match memory {
+                Some(reserved) => {
+                    let (payload, digests) = read_stretch(&file, &buffers, (offset, length), reserved, wanted)?;
+                    (Some(payload), digests)
+                }
+                None => (None, digest_stretch(&file, offset, length, wanted)?),
+            };
+            // A whole file must be of one instant. What is sent is what was summed, now or when it is read again.
+            if length == file.size() && file.stamp_now()? != *file.stamp() {
+                return Err(changed(file.path()));
+            }
+            Ok(read)
+        });
+        let (in_memory, digests) = read.await??;
+        let payload = match in_memory {
+            Some(payload) => payload,
+            None => self.streamed(source, offset, length, digests.crc64).await,
+        };
+        Ok((payload, digests))
+    }
+
+    /// A stretch that is read while it is sent; waits for the memory it needs.
+    async fn streamed(&self, source: &Arc<Source>, offset: u64, length: u64, crc64: u64) -> Payload {
         let reserved = self.budget.reserve(STRETCH_MEMORY.min(length)).await;
         let (source, disk, buffers) = (source.clone(), self.disk.clone(), self.buffers.clone());
         let source = Arc::new(Streamed { source, disk, buffers, _reserved: reserved });

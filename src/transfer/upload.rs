@@ -104,19 +104,10 @@ impl Engine {
         upload.await.map(|()| size)
     }
 
-    /// A file of middling size: summed first, then read again while it is sent.
+    /// A file of middling size.
     async fn put_streamed(&self, file: &LocalFile, source: &Arc<Source>, wanted: Wanted) -> Result<()> {
-        let size = source.size();
-        let digests = {
-            let source = source.clone();
-            let read = self.digests.run(move || {
-                let digests = load::digest_stretch(&source, 0, source.size(), wanted)?;
-                // What is sent is compared with these sums; so it is enough that they belong to one instant.
-                if source.stamp_now()? == *source.stamp() { Ok(digests) } else { Err(load::changed(source.path())) }
-            });
-            read.await??
-        };
-        let payload = self.stretch(source, 0, size, digests.crc64).await;
+        let (payload, digests) =
+            self.stretch(source, 0, source.size(), wanted, self.budget.try_reserve_spare(source.size())).await?;
         self.put_object(file, payload, digests, Some(source)).await
     }
 
@@ -170,6 +161,11 @@ impl Engine {
             (Payload::Bytes(bytes), _) => {
                 let mut digesting = super::digest::Digesting::new(wanted.algorithm, wanted.signed);
                 digesting.update(bytes);
+                Ok(digesting.finish())
+            }
+            (Payload::Frames(frames), _) => {
+                let mut digesting = super::digest::Digesting::new(wanted.algorithm, wanted.signed);
+                frames.pieces().iter().for_each(|piece| digesting.update(piece));
                 Ok(digesting.finish())
             }
             (Payload::Stretch { offset, length, .. }, Some(source)) => {

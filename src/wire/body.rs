@@ -27,11 +27,22 @@ pub trait ReadAt: Send + Sync + 'static {
     fn read_at(&self, offset: u64, length: usize) -> BoxFuture<Result<Bytes>>;
 }
 
+/// Bytes in memory, in pieces of one frame each; only the last may be shorter.
+pub trait Frames: Send + Sync + 'static {
+    /// How many bytes they are.
+    fn length(&self) -> u64;
+
+    /// The pieces in order.
+    fn pieces(&self) -> &[Bytes];
+}
+
 /// What a request sends. Cloning is cheap: a retry sends the same again.
 #[derive(Clone)]
 pub enum Payload {
     /// Bytes in memory.
     Bytes(Bytes),
+    /// The same in several pieces.
+    Frames(Arc<dyn Frames>),
     /// A stretch of a file.
     Stretch {
         /// The file.
@@ -54,6 +65,7 @@ impl Payload {
     pub fn length(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Frames(frames) => frames.length(),
             Self::Stretch { length, .. } => *length,
         }
     }
@@ -158,6 +170,13 @@ impl http_body::Body for RequestBody {
                 let frame = bytes.slice(start..bytes.len().min(start + FRAME));
                 this.hand_out(frame)
             }
+            Payload::Frames(frames) => {
+                let next = frames.pieces().get(this.position as usize / FRAME).cloned();
+                match next {
+                    Some(frame) => this.hand_out(frame),
+                    None => this.fail(Error::new(Kind::Internal, "fewer frames than their length says")),
+                }
+            }
             Payload::Stretch { source, offset, crc64, .. } => {
                 let at = offset + this.position;
                 if this.pending.is_none() {
@@ -224,6 +243,31 @@ mod tests {
         assert!(!state.is_finished());
         assert_eq!(pull(body).await.unwrap(), bytes);
         assert!(state.is_finished());
+    }
+
+    struct Pieces(Vec<Bytes>, u64);
+
+    impl Frames for Pieces {
+        fn length(&self) -> u64 {
+            self.1
+        }
+
+        fn pieces(&self) -> &[Bytes] {
+            &self.0
+        }
+    }
+
+    #[tokio::test]
+    async fn pieces_are_sent_in_order_and_must_be_as_many_as_they_say() {
+        let pieces = vec![Bytes::from(vec![1; FRAME]), Bytes::from(vec![2; FRAME]), Bytes::from_static(b"end")];
+        let length = 2 * FRAME as u64 + 3;
+        let payload = |length| Payload::Frames(Arc::new(Pieces(pieces.clone(), length)));
+        let (body, state) = RequestBody::new(payload(length), None, None);
+        assert_eq!(pull(body).await.unwrap(), pieces.concat());
+        assert!(state.is_finished());
+        let (body, state) = RequestBody::new(payload(length + FRAME as u64), None, None);
+        assert_eq!(pull(body).await.unwrap_err().kind(), &Kind::Internal);
+        assert!(!state.is_finished());
     }
 
     #[tokio::test]
