@@ -1,7 +1,8 @@
 //! One large file up, in parts. It ends in Complete or Abort, whatever happens.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use crc_fast::CrcAlgorithm;
 use http::{Method, header};
@@ -25,12 +26,12 @@ use crate::wire::retry::{Class, Retry, classify};
 /// How long the answer to a CreateMultipartUpload is waited for after a cancel: without it the upload could not be
 /// aborted. Part of the second that a cancel may take.
 const CREATE_GRACE: Duration = Duration::from_millis(500);
-/// How long a part waits for memory to be read into whole, while other parts give some back. A part of 8 MiB leaves in
-/// 3 ms on loopback and in 80 ms at the 100 MB/s of one connection to S3: there the parts have to be many instead
-/// (docs/decisions/0003).
-const PATIENCE: Duration = Duration::from_millis(20);
-/// How many parts of a file wait in vain before none does any more. One may have met a busy moment.
-const VAIN_WAITS: u32 = 3;
+/// How long a part may take on the network to be called quick, and how long one waits for the memory that quick ones give
+/// back. A part of 8 MiB is sent and answered in 3 ms on loopback and in 80 ms at the 100 MB/s of one connection to S3:
+/// there the parts have to be many, and there is no memory for many (docs/decisions/0003).
+const QUICK: Duration = Duration::from_millis(10);
+/// How many slow parts and vain waits of a file it takes until none waits any more. One may have met a busy moment.
+const STRIKES: u32 = 3;
 /// How long an abort may take. A server that does not answer in this time leaves the upload to its lifecycle rule.
 const ABORT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -117,12 +118,12 @@ impl Engine {
         let mut sending: JoinSet<Result<Sent>> = JoinSet::new();
         let mut sent = Vec::with_capacity(plan.count() as usize);
         let mut parts = plan.parts().peekable();
-        let mut vain_waits = 0;
+        let strikes = Arc::new(AtomicU32::new(0));
         let outcome = loop {
             let Some(part) = parts.peek() else { break Ok(()) };
             let room = async {
-                let memory = if vain_waits < VAIN_WAITS {
-                    self.budget.reserve_spare(part.length, PATIENCE).await
+                let memory = if strikes.load(Relaxed) < STRIKES {
+                    self.budget.reserve_spare(part.length, 2 * QUICK).await
                 } else {
                     self.budget.try_reserve_spare(part.length)
                 };
@@ -137,10 +138,10 @@ impl Engine {
                 },
                 room = room => room,
             };
-            vain_waits += u32::from(memory.is_none());
+            strikes.fetch_add(u32::from(memory.is_none()), Relaxed);
             let Some(part) = parts.next() else { break Ok(()) };
-            let (engine, upload, source) = (self.clone(), upload.clone(), source.clone());
-            sending.spawn(PartSender { engine, upload, source, wanted }.send(part, lane, memory));
+            let (engine, upload, source, strikes) = (self.clone(), upload.clone(), source.clone(), strikes.clone());
+            sending.spawn(PartSender { engine, upload, source, wanted, strikes }.send(part, lane, memory));
         };
         let outcome = match outcome {
             Ok(()) => loop {
@@ -254,6 +255,7 @@ struct PartSender {
     upload: MultipartUpload,
     source: Arc<Source>,
     wanted: Wanted,
+    strikes: Arc<AtomicU32>,
 }
 
 impl PartSender {
@@ -274,7 +276,12 @@ impl PartSender {
             retry.begin();
             let mut limits = Limits::new(options, Some(&engine.window));
             limits.expect_continue = retry.expect_continue();
-            let error = match engine.client.wire().attempt(&request, limits).await {
+            let began = Instant::now();
+            let answer = engine.client.wire().attempt(&request, limits).await;
+            if began.elapsed() > QUICK {
+                self.strikes.fetch_add(1, Relaxed);
+            }
+            let error = match answer {
                 Ok(mut response) => match response.header(header::ETAG).map(str::to_owned) {
                     Some(etag) => {
                         response.drain().await;
