@@ -30,7 +30,7 @@ fn facts<'py>(py: Python<'py>, error: &Error, report: Option<&Py<PyReport>>) -> 
     facts.set_item("operation", context.operation)?;
     facts.set_item("bucket", context.bucket.as_deref())?;
     facts.set_item("key", context.key.as_deref())?;
-    facts.set_item("path", context.path.as_deref())?;
+    facts.set_item("path", context.path.as_deref().map(std::path::Path::as_os_str))?;
     facts.set_item("endpoint", context.endpoint.as_deref())?;
     facts.set_item("attempts", context.attempts)?;
     if let Some(service) = error.as_service() {

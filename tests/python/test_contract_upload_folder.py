@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from s3bulk import upload_folder
 
 from tests.python.conftest import Listener, client_of, stored, write_all
+from tests.python.unprivileged import folder_of_somebody, without_privileges
 from tests.servers import Server
 
 _TREE = {
@@ -106,15 +107,19 @@ def test_what_is_neither_file_nor_folder_is_passed_over(client: Any, bucket: str
     assert upload_folder(client, folder, bucket, "p") == ["p/f"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_an_unreadable_directory_is_an_error(client: Any, bucket: str, folder: Path) -> None:
-    (folder / "closed").mkdir(mode=0)
-    try:
-        with pytest.raises(PermissionError) as caught:
-            upload_folder(client, folder, bucket, "p")
-        assert "closed" in str(caught.value)
-    finally:
-        (folder / "closed").chmod(0o700)
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_an_unreadable_directory_is_an_error(client: Any, bucket: str) -> None:
+    def attempt() -> None:
+        (folder / "closed").mkdir(mode=0)
+        try:
+            with pytest.raises(PermissionError) as caught:
+                upload_folder(client, folder, bucket, "p")
+            assert "closed" in str(caught.value)
+        finally:
+            (folder / "closed").chmod(0o700)
+
+    with folder_of_somebody() as folder:
+        without_privileges(attempt)
 
 
 def test_a_name_that_is_not_utf8_is_an_error_that_names_it(client: Any, bucket: str, judge: Any, folder: Path) -> None:
