@@ -40,12 +40,19 @@ impl<K: PartialEq, V: Clone> Cache<K, V> {
         self.entries.last().map(|(_, value)| value.clone())
     }
 
-    /// Puts something in, and returns what had to go, so that the caller may drop it outside of a lock.
+    /// Puts something in that was missed, unless another thread was quicker: then its value is the one, and the miss
+    /// was a hit after all. Returns the value that counts, and what had to go, so that the caller may drop it outside of
+    /// a lock.
     #[must_use]
-    pub fn insert(&mut self, key: K, value: V) -> Option<(K, V)> {
+    pub fn insert(&mut self, key: K, value: V) -> (V, Option<(K, V)>) {
+        if let Some(at) = self.entries.iter().position(|(known, _)| *known == key) {
+            self.misses = self.misses.saturating_sub(1); // the counts may have been cleared meanwhile
+            self.hits += 1;
+            return (self.entries[at].1.clone(), Some((key, value)));
+        }
         let gone = (self.entries.len() >= self.capacity).then(|| self.entries.remove(0));
-        self.entries.push((key, value));
-        gone
+        self.entries.push((key, value.clone()));
+        (value, gone)
     }
 
     /// Forgets everything, the counts too.
@@ -69,13 +76,22 @@ mod tests {
     fn the_least_recently_used_entry_goes_first() {
         let mut cache = Cache::new(2);
         assert_eq!(cache.get(&1), None);
-        assert_eq!(cache.insert(1, "a"), None);
-        assert_eq!(cache.insert(2, "b"), None);
+        assert_eq!(cache.insert(1, "a"), ("a", None));
+        assert_eq!(cache.insert(2, "b"), ("b", None));
         assert_eq!(cache.get(&1), Some("a"));
-        assert_eq!(cache.insert(3, "c"), Some((2, "b")));
+        assert_eq!(cache.insert(3, "c"), ("c", Some((2, "b"))));
         assert_eq!(cache.get(&1), Some("a"));
         assert_eq!(cache.info(), CacheInfo { hits: 2, misses: 1, capacity: 2, size: 2 });
         assert_eq!(cache.clear().len(), 2);
         assert_eq!(cache.info(), CacheInfo { hits: 0, misses: 0, capacity: 2, size: 0 });
+    }
+
+    #[test]
+    fn who_comes_second_gets_what_the_first_one_built() {
+        let mut cache = Cache::new(2);
+        assert_eq!((cache.get(&1), cache.get(&1)), (None, None));
+        assert_eq!(cache.insert(1, "first"), ("first", None));
+        assert_eq!(cache.insert(1, "second"), ("first", Some((1, "second"))));
+        assert_eq!(cache.info(), CacheInfo { hits: 1, misses: 1, capacity: 2, size: 1 });
     }
 }

@@ -14,9 +14,8 @@ type Key = (Option<String>, Option<String>, Option<String>, Option<String>, Opti
 #[pyclass(frozen, module = "s3bulk._core")]
 pub struct ClientCache {
     build: Py<PyAny>,
+    /// Never held while Python code runs: that may fork, and the child would find it locked for ever.
     cache: Mutex<Cache<Key, Arc<Py<PyAny>>>>,
-    /// Held while one is built, so that concurrent first calls get one object.
-    building: Mutex<()>,
 }
 
 impl ClientCache {
@@ -29,7 +28,7 @@ impl ClientCache {
 impl ClientCache {
     #[new]
     fn new(build: Py<PyAny>, maxsize: usize) -> Self {
-        Self { build, cache: Mutex::new(Cache::new(maxsize)), building: Mutex::new(()) }
+        Self { build, cache: Mutex::new(Cache::new(maxsize)) }
     }
 
     fn get(&self, py: Python<'_>, config: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
@@ -42,15 +41,16 @@ impl ClientCache {
             read("access_key")?,
             read("secret_key")?,
         );
-        let _one_at_a_time = self.building.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = self.cache(py).get(&key) {
+        let known = self.cache(py).get(&key);
+        if let Some(known) = known {
             return Ok(known.clone_ref(py));
         }
         let built = Arc::new(self.build.call1(py, (config,))?);
-        // What goes is dropped after the lock is free: its end may run Python code.
-        let gone = self.cache(py).insert(key, built.clone());
+        // Concurrent first calls build each, and get one object. What goes is dropped after the lock is free: its end
+        // may run Python code.
+        let (client, gone) = self.cache(py).insert(key, built);
         drop(gone);
-        Ok(built.clone_ref(py))
+        Ok(client.clone_ref(py))
     }
 
     fn clear(&self, py: Python<'_>) {

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import gc
+import os
 import pickle
+import signal
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from s3bulk import S3ClientConfig, TransferOptions, make_s3_client, upload_file
+from s3bulk import S3ClientConfig, TransferOptions, _environment, make_s3_client, upload_file
 
 from tests.python.conftest import config_of, stored
 from tests.servers import Server
@@ -157,3 +159,44 @@ def test_a_config_that_fails_is_not_kept() -> None:
         with pytest.raises(ValueError, match="Invalid endpoint"):
             make_s3_client(S3ClientConfig("localhost:9000", "us-east-1"))
     assert make_s3_client.cache_info().currsize == 0
+
+
+def test_a_client_may_be_made_while_another_one_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    config, inner = _CONFIG, replace(_CONFIG, region="eu-west-1")
+    made: list[Any] = []
+    real = _environment.read_environment
+
+    def reentrant(**arguments: bool) -> Any:
+        if not made:
+            made.append(None)
+            made.append(make_s3_client(inner))
+        return real(**arguments)
+
+    monkeypatch.setattr(_environment, "read_environment", reentrant)
+    assert make_s3_client(config) is not make_s3_client(inner)
+    assert made[1] is make_s3_client(inner)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_that_is_forked_while_a_client_is_made_makes_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    building, forked = threading.Event(), threading.Event()
+    real = _environment.read_environment
+
+    def slow(**arguments: bool) -> Any:
+        building.set()
+        assert forked.wait(20)
+        return real(**arguments)
+
+    monkeypatch.setattr(_environment, "read_environment", slow)
+    thread = threading.Thread(target=make_s3_client, args=(_CONFIG,))
+    thread.start()
+    assert building.wait(20)
+    child = os.fork()
+    if child == 0:
+        forked.set()
+        signal.alarm(20)  # a child that hangs is a child that failed
+        os._exit(0 if make_s3_client(_CONFIG) is make_s3_client(_CONFIG) else 1)
+    forked.set()
+    thread.join(20)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
