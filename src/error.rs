@@ -224,11 +224,44 @@ impl Error {
         self.as_service().map(|service| service.status)
     }
 
+    /// Whether this process or machine ran out of something that others give back: descriptors, ports, memory (PITFALLS
+    /// section 7, "Back-pressure").
+    pub fn is_exhausted(&self) -> bool {
+        let mut below: Option<&(dyn StdError + 'static)> = Some(self);
+        while let Some(error) = below {
+            let number = match error.downcast_ref::<io::Error>() {
+                Some(error) => error.raw_os_error(),
+                None => None,
+            };
+            if number.is_some_and(|number| EXHAUSTED.contains(&number)) {
+                return true;
+            }
+            below = error.source();
+        }
+        false
+    }
+
     /// Whether the transfer was cancelled.
     pub fn is_cancelled(&self) -> bool {
         self.0.kind == Kind::Cancelled
     }
 }
+
+/// EMFILE, ENFILE, EADDRNOTAVAIL, ENOMEM, ENOBUFS.
+#[cfg(unix)]
+const EXHAUSTED: [i32; 5] = {
+    use rustix::io::Errno;
+    [
+        Errno::MFILE.raw_os_error(),
+        Errno::NFILE.raw_os_error(),
+        Errno::ADDRNOTAVAIL.raw_os_error(),
+        Errno::NOMEM.raw_os_error(),
+        Errno::NOBUFS.raw_os_error(),
+    ]
+};
+/// ERROR_TOO_MANY_OPEN_FILES, WSAEMFILE, WSAEADDRNOTAVAIL, ERROR_NOT_ENOUGH_MEMORY, WSAENOBUFS.
+#[cfg(windows)]
+const EXHAUSTED: [i32; 5] = [4, 10_024, 10_049, 8, 10_055];
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -149,6 +149,7 @@ impl Engine {
     ) -> Result<u64> {
         let mut lane = Some(lane);
         let (mut restarts, mut refetches, mut ranges) = (0, 0, true);
+        let mut retry = Retry::new(self.client.options());
         loop {
             let error = match self.attempt(&object, &place, &mut lane, ranges, cancel).await {
                 Ok(size) => return Ok(size),
@@ -175,7 +176,13 @@ impl Engine {
                     refetches += 1;
                     error
                 }
-                Err(Stopped::Failed(error)) => return Err(error),
+                Err(Stopped::Failed(error)) => {
+                    self.wait_for_descriptors(&mut retry, error, &object.bucket, cancel).await?;
+                    if lane.is_none() {
+                        lane = Some(until_cancelled(cancel, async { Ok(self.window.enter().await) }).await?);
+                    }
+                    continue;
+                }
             };
             if lane.is_none() {
                 lane = Some(until_cancelled(cancel, async { Ok(self.window.enter().await) }).await?);

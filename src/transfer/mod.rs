@@ -23,6 +23,7 @@ use crate::config::TransferOptions;
 use crate::disk::{Buffers, DiskThreads};
 use crate::error::{Error, Kind, Result};
 use crate::flow::{Budget, Cancel, Window};
+use crate::wire::retry::Retry;
 
 pub use host::{Host, SilentHost};
 pub use report::{Outcome, Report};
@@ -92,6 +93,16 @@ impl Engine {
         }
     }
 
+    /// After a file could not be opened because there are too many open ones: waits until it is worth trying again. Any
+    /// other error comes back.
+    async fn wait_for_descriptors(&self, retry: &mut Retry, error: Error, bucket: &str, cancel: &Cancel) -> Result<()> {
+        if !matches!(error.kind(), Kind::Io(..)) || !error.is_exhausted() {
+            return Err(error);
+        }
+        retry.begin();
+        until_cancelled(cancel, self.client.wire().pause(retry, error, bucket, Some(&self.window))).await
+    }
+
     /// HeadBucket, and CreateBucket if that says that there is none. `refused` is told of any other failure of
     /// HeadBucket. True when the bucket was created.
     pub async fn ensure_bucket(
@@ -117,11 +128,15 @@ impl Engine {
     }
 }
 
-/// Three quarters of the descriptors this process may have: the rest is for files and for the program around us.
+/// Half of the descriptors that this process may still open: the other half is for the files that are moved. Where the
+/// program around us takes more meanwhile, transfers wait for each other's (`wait_for_descriptors`).
 fn most_sockets() -> usize {
     #[cfg(unix)]
     if let Some(limit) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
-        return usize::try_from(limit / 4 * 3).unwrap_or(usize::MAX).max(1);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        // Elsewhere than on Linux nobody says how many are open.
+        let open = std::fs::read_dir("/proc/self/fd").map_or(limit / 4, Iterator::count);
+        return (limit.saturating_sub(open) / 2).max(1);
     }
     usize::MAX
 }

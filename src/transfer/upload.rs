@@ -44,10 +44,15 @@ impl Engine {
         crate::client::Client::check_names(&file.bucket, Some(&file.key))?;
         let mut lane = Some(lane);
         let mut rereads = 0;
+        let mut retry = Retry::new(self.client.options());
         loop {
             let error = match self.upload_once(file, &mut lane, cancel).await {
                 Ok(size) => return Ok(size),
                 Err(error) => error.at_path(&file.path).of_object(&file.bucket, &file.key),
+            };
+            let error = match self.wait_for_descriptors(&mut retry, error, &file.bucket, cancel).await {
+                Ok(()) => continue,
+                Err(error) => error,
             };
             let again = *error.kind() == Kind::SourceChanged || error.code() == Some("NoSuchUpload");
             if !again || rereads == REREADS {

@@ -96,8 +96,8 @@ impl Shared {
                     trying.spawn(async move { (address, dial(address).await) });
                 }
                 None if trying.is_empty() => {
-                    let none = || std::io::Error::new(std::io::ErrorKind::NotFound, "no address");
-                    return Err(unreachable(last.unwrap_or_else(none)));
+                    let none = || unreachable(std::io::Error::new(std::io::ErrorKind::NotFound, "no address"));
+                    return Err(last.unwrap_or_else(none));
                 }
                 None => {}
             }
@@ -105,7 +105,11 @@ impl Shared {
             match tokio::time::timeout(alone, trying.join_next()).await {
                 Ok(Some(Ok((_, Ok(stream))))) => return Ok(stream),
                 Ok(Some(Ok((address, Err(error))))) => {
-                    self.resolver.failed(host, address);
+                    let error = unreachable(error);
+                    // Where we ran out of something ourselves, nothing is wrong with the address.
+                    if !error.is_exhausted() {
+                        self.resolver.failed(host, address);
+                    }
                     last = Some(error);
                 }
                 Ok(Some(Err(panicked))) => return Err(Error::new(Kind::Internal, panicked.to_string())),

@@ -85,7 +85,7 @@ impl Wire {
                     return Err(error.after_attempts(retry.sent()).with_note(&note));
                 }
             }
-            Class::Throttle => {
+            Class::Throttle | Class::Exhausted => {
                 if let Some(window) = window {
                     window.throttled();
                 }

@@ -9,6 +9,8 @@ use crate::error::{Error, Kind, ServiceError};
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// First pause when S3 throttles: it asks for less, not for the same again.
 const FIRST_THROTTLE_PAUSE: Duration = Duration::from_millis(500);
+/// Longest pause until a descriptor may have come back: those of small units do so within milliseconds.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(200);
 /// Longest pause (AWS SDKs, standard mode).
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 /// Time that throttling may cost one request (DESIGN.md decision 2).
@@ -25,6 +27,9 @@ pub enum Class {
     Transient,
     /// Again, after a longer pause and with fewer at a time.
     Throttle,
+    /// Again, when others have given something back, and with fewer at a time: nothing was sent, because this process or
+    /// machine ran out of descriptors, ports or memory.
+    Exhausted,
     /// Again, once, with fresh credentials.
     ExpiredCredentials,
     /// Again, once, by the server's clock.
@@ -41,6 +46,7 @@ pub enum Class {
 pub fn classify(error: &Error) -> Class {
     match error.kind() {
         Kind::Service(service) => classify_service(service),
+        Kind::Connect | Kind::Io(..) if error.is_exhausted() => Class::Exhausted,
         Kind::Connect | Kind::ConnectTimeout | Kind::ReadTimeout | Kind::ConnectionClosed | Kind::BodyCut => {
             Class::Transient
         }
@@ -154,7 +160,9 @@ impl Retry {
 
     /// The pause before the next request; `None` when there should be none. `chance` is between 0 and 1.
     pub fn decide(&mut self, error: &Error, now: Instant, chance: f64) -> Option<Duration> {
-        if self.maximum == 1 {
+        let class = classify(error);
+        // A request that could not be sent is no attempt.
+        if self.maximum == 1 && class != Class::Exhausted {
             return None;
         }
         if error.message() == super::pool::CUT_WRITE {
@@ -163,7 +171,7 @@ impl Retry {
             self.cut_writes = 0;
         }
         let once = |done: &mut bool| (!std::mem::replace(done, true)).then_some(Duration::ZERO);
-        match classify(error) {
+        match class {
             Class::Fatal => None,
             Class::ExpiredCredentials => once(&mut self.refreshed),
             Class::ClockSkew => once(&mut self.clock_set),
@@ -177,12 +185,18 @@ impl Retry {
                 (self.transient < self.maximum).then(|| pause(FIRST_PAUSE, self.transient, chance).max(asked(error)))
             }
             Class::Throttle => {
-                let since = *self.throttled_since.get_or_insert(now);
                 self.throttled += 1;
                 let pause = pause(FIRST_THROTTLE_PAUSE, self.throttled, chance).max(asked(error));
-                (now + pause - since <= THROTTLE_TIME).then_some(pause)
+                self.within_budget(pause, now)
             }
+            Class::Exhausted => self.within_budget(pause(EXHAUSTED_PAUSE, 1, chance), now),
         }
+    }
+
+    /// The pause, unless throttling and the like have cost their time.
+    fn within_budget(&mut self, pause: Duration, now: Instant) -> Option<Duration> {
+        let since = *self.throttled_since.get_or_insert(now);
+        (now + pause - since <= THROTTLE_TIME).then_some(pause)
     }
 }
 
@@ -297,6 +311,21 @@ mod tests {
             times += 1;
         }
         assert!(now - began <= THROTTLE_TIME && times > 5, "{times}");
+    }
+
+    #[test]
+    fn running_out_of_descriptors_is_waited_for_even_by_one_attempt() {
+        let exhausted = |kind: Kind| {
+            let number = rustix::io::Errno::MFILE.raw_os_error();
+            Error::new(kind, "").caused_by(std::io::Error::from_raw_os_error(number))
+        };
+        let mut retry = Retry::new(&TransferOptions { max_attempts: 1, ..TransferOptions::default() });
+        for error in [exhausted(Kind::Connect), exhausted(Kind::Io(std::io::ErrorKind::Other, None))] {
+            assert_eq!(classify(&error), Class::Exhausted);
+            assert!(retry.decide(&error, Instant::now(), 0.5).is_some());
+        }
+        let full = Error::new(Kind::Io(std::io::ErrorKind::StorageFull, None), "");
+        assert_eq!(classify(&full), Class::Fatal);
     }
 
     #[test]
