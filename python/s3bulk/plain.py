@@ -143,7 +143,7 @@ def _checked_pages(
 def _check_links(resolved_root: str, key: str, relative: str) -> None:
     target = os.path.realpath(os.path.join(resolved_root, relative))
     if os.path.commonpath((resolved_root, target)) != resolved_root:
-        raise ValueError(f"Refusing to write outside local_dir; suspicious S3 key: {key!r}")
+        raise ValueError(f"Refusing to write outside local_dir; suspicious S3 key: {key}")
 
 
 def listing_prefix(key_prefix: str) -> str:

@@ -1,6 +1,9 @@
 //! ListObjectsV2, page by page. The loop is our own: the SDK's paginator ends without an error when a token is missing
 //! or repeated, and a listing that ends early would make a partial download look complete.
 
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use aws_sdk_s3::types::EncodingType;
 use percent_encoding::percent_decode_str;
 
@@ -28,6 +31,8 @@ pub struct Listing {
     bucket: String,
     prefix: String,
     token: Option<String>,
+    /// Hashes of the tokens so far: a few bytes for a thousand keys.
+    seen: HashSet<u64>,
     empty_pages: u32,
     ended: bool,
 }
@@ -40,6 +45,7 @@ impl Client {
             bucket: bucket.to_owned(),
             prefix: prefix.to_owned(),
             token: None,
+            seen: HashSet::new(),
             empty_pages: 0,
             ended: false,
         }
@@ -87,8 +93,8 @@ impl Listing {
         if token.is_none() {
             return wrong("the server says that there are more keys but not where");
         }
-        if token == self.token {
-            return wrong("the server repeats the same page");
+        if !self.seen.insert(hash(&token)) {
+            return wrong("the server repeats a page");
         }
         self.empty_pages = if empty { self.empty_pages + 1 } else { 0 };
         if self.empty_pages > MOST_EMPTY_PAGES {
@@ -113,9 +119,16 @@ async fn page(client: &Client, bucket: &str, prefix: &str, token: Option<String>
     });
     Ok(Page {
         objects: objects.collect::<Result<_>>()?,
-        truncated: answer.is_truncated().unwrap_or(false),
+        // S3 always says it. Where it is missing, a token says that there is more.
+        truncated: answer.is_truncated().unwrap_or(answer.next_continuation_token().is_some()),
         token: answer.next_continuation_token().map(str::to_owned),
     })
+}
+
+fn hash(token: &Option<String>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    token.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A key as `encoding-type=url` writes it: a plus is a space, as in a form (AWS), and so is `%20` (others).
@@ -161,13 +174,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_listing_that_contradicts_itself_is_an_error_and_never_an_end() {
-        for (first, second) in [(None, None), (Some(""), None), (Some("t"), Some("t"))] {
+        for tokens in [&[None][..], &[Some("")], &[Some("t"), Some("t")], &[Some("a"), Some("b"), Some("a")]] {
             let mut listing = listing();
-            let mut followed = listing.follow(true, first.map(str::to_owned), false);
-            if followed.is_ok() {
-                followed = listing.follow(true, second.map(str::to_owned), false);
+            let (last, before) = tokens.split_last().unwrap();
+            for token in before {
+                listing.follow(true, token.map(str::to_owned), false).unwrap();
             }
-            assert_eq!(followed.unwrap_err().kind(), &Kind::BadResponse, "{first:?} {second:?}");
+            let error = listing.follow(true, last.map(str::to_owned), false).unwrap_err();
+            assert_eq!(error.kind(), &Kind::BadResponse, "{tokens:?}");
             assert!(!listing.ended);
         }
     }

@@ -91,8 +91,11 @@ impl Root {
                     let is_link = folder.look(name).ok().flatten().is_some_and(|found| found.shape == Shape::Link);
                     let Some(Ok((at, name))) = is_link.then(|| end_of_links(&folder, name)) else { return Ok(None) };
                     let path = self.path.join(so_far);
-                    self.admit(&at, &path, relative)?;
-                    let Ok(entered) = at.enter(&name) else { return Ok(None) };
+                    // What counts is where the link ends: a link to the root itself ends inside, its parent is outside.
+                    let Ok(entered) = at.enter(&name) else {
+                        self.admit(&at, &path, relative)?;
+                        return Ok(None);
+                    };
                     self.admit(&entered, &path, relative)?;
                     Arc::new(entered)
                 }

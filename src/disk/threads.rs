@@ -48,6 +48,8 @@ struct Shared {
 
 struct State {
     queue: VecDeque<(Instant, Job)>,
+    /// Jobs for which there is no thread and none to be had.
+    abandoned: VecDeque<(Instant, Job)>,
     /// Threads that live, those of them that wait, and those that run a job.
     threads: usize,
     idle: usize,
@@ -73,6 +75,7 @@ impl DiskThreads {
         let least = least.max(1);
         let state = State {
             queue: VecDeque::new(),
+            abandoned: VecDeque::new(),
             threads: 0,
             idle: 0,
             working: 0,
@@ -115,10 +118,12 @@ impl DiskThreads {
         let mut state = self.shared.lock();
         state.queue.push_back((Instant::now(), Box::new(job)));
         let notify = self.shared.call_hand(&mut state);
+        let abandoned = std::mem::take(&mut state.abandoned);
         drop(state);
         if notify {
             self.shared.wake.notify_one();
         }
+        drop(abandoned); // not under the lock: what a job holds may do anything when it goes
     }
 
     /// Jobs that wait.
@@ -154,7 +159,7 @@ impl Shared {
         match thread::Builder::new().name("s3bulk-disk".into()).spawn(move || shared.work()) {
             Ok(_) => state.threads += 1,
             // No thread to be had (EAGAIN). With others alive they do it; with none, the jobs' futures must not hang.
-            Err(_) if state.threads == 0 => state.queue.clear(),
+            Err(_) if state.threads == 0 => state.abandoned.append(&mut state.queue),
             Err(_) => {}
         }
     }

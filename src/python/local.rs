@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 
 use super::failure::to_python;
 use crate::disk::{NewFile, Root, Walk, new_file_at};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::keys::{KeyCheck, KeyPrefix};
 
 /// A local file that appears whole.
@@ -22,7 +22,9 @@ impl PyNewFile {
     fn new(py: Python<'_>, path: PathBuf, root: Option<PathBuf>) -> PyResult<Self> {
         let file = py.detach(|| match (&root, path.to_str()) {
             (Some(root), Some(relative)) => Root::create(root)?.new_file(relative),
-            (Some(_), None) | (None, _) => new_file_at(&path),
+            // Keys are UTF-8: a path below a root that is not came from something else.
+            (Some(_), None) => Err(Error::new(Kind::InvalidName, "a path below a root must be UTF-8").at_path(&path)),
+            (None, _) => new_file_at(&path),
         });
         Ok(Self(Mutex::new(Some(file.map_err(|error| to_python(py, &error, None))?))))
     }

@@ -32,7 +32,8 @@ const CREATE_GRACE: Duration = Duration::from_millis(500);
 const QUICK: Duration = Duration::from_millis(10);
 /// How many slow parts and vain waits of a file it takes until none waits any more. One may have met a busy moment.
 const STRIKES: u32 = 3;
-/// How long an abort may take. A server that does not answer in this time leaves the upload to its lifecycle rule.
+/// How long an abort may take after a cancel. A server that does not answer in this time leaves the upload to its
+/// lifecycle rule.
 const ABORT_LIMIT: Duration = Duration::from_secs(5);
 
 /// A part that was sent, with what the whole's checksum is made of.
@@ -62,14 +63,26 @@ impl Engine {
             if *error.kind() == Kind::OutcomeUnknown {
                 return Err(error);
             }
-            let error = match tokio::time::timeout(ABORT_LIMIT, self.client.abort_multipart(&upload)).await {
-                Ok(Ok(())) => error,
-                Ok(Err(left)) => error.with_note(&format!("the upload {} could not be aborted: {left}", upload.id)),
-                Err(_) => error.with_note(&format!("the upload {} could not be aborted in time", upload.id)),
+            let error = match self.abort(&upload, cancel).await {
+                Ok(()) => error,
+                Err(left) => error.with_note(&format!("the upload {} could not be aborted: {left}", upload.id)),
             };
             if !self.client.wire().accepted.refused(upload.algorithm, &error) {
                 return Err(error);
             }
+        }
+    }
+
+    /// Aborts an upload, with as many retries as any request has, unless nobody waits for the transfer any more.
+    async fn abort(&self, upload: &MultipartUpload, cancel: &Cancel) -> Result<()> {
+        let limit = async {
+            cancel.cancelled().await;
+            tokio::time::sleep(ABORT_LIMIT).await;
+        };
+        tokio::select! {
+            biased;
+            aborted = self.client.abort_multipart(upload) => aborted,
+            () = limit => Err(cancelled()),
         }
     }
 
@@ -101,7 +114,7 @@ impl Engine {
         let crc64 = crc64.unwrap_or_default();
         until_cancelled(cancel, self.check_unchanged(source, crc64)).await?;
         let parts: Vec<UploadedPart> = sent.into_iter().map(|sent| sent.part).collect();
-        until_cancelled(cancel, self.complete(upload, &parts, source.size(), crc64)).await
+        until_cancelled(cancel, self.complete(upload, &parts, source.size(), crc64, cancel)).await
     }
 
     /// All parts, in the order of their numbers. At the first error the others are stopped, and have stopped when this
@@ -179,7 +192,14 @@ impl Engine {
         check.await?
     }
 
-    async fn complete(&self, upload: &MultipartUpload, parts: &[UploadedPart], size: u64, crc64: u64) -> Result<()> {
+    async fn complete(
+        &self,
+        upload: &MultipartUpload,
+        parts: &[UploadedPart],
+        size: u64,
+        crc64: u64,
+        cancel: &Cancel,
+    ) -> Result<()> {
         let mut retry = Retry::new(self.client.options());
         let mut unanswered = false;
         loop {
@@ -191,12 +211,12 @@ impl Engine {
             };
             let gone = error.code() == Some("NoSuchUpload");
             // An earlier attempt may have gone through without an answer. Only content can tell.
-            unanswered |= classify(&error) == Class::Transient;
+            let was_sent = !matches!(error.kind(), Kind::Connect | Kind::ConnectTimeout);
+            unanswered |= was_sent && classify(&error) == Class::Transient;
             if unanswered && self.is_stored(upload, parts, size, crc64).await {
                 // The same bytes may have stood there before: then the upload is still open. They are stored either
                 // way, so that an abort that fails is no failure.
-                let _left_to_the_lifecycle_rule =
-                    tokio::time::timeout(ABORT_LIMIT, self.client.abort_multipart(upload)).await;
+                let _left_to_the_lifecycle_rule = self.abort(upload, cancel).await;
                 return Ok(());
             }
             if gone && unanswered {

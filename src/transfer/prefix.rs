@@ -14,7 +14,7 @@ use crate::client::{Client, Listed};
 use crate::disk::Root;
 use crate::error::{Error, Kind, Result};
 use crate::flow::Cancel;
-use crate::keys::{KeyCheck, KeyPrefix, Placed};
+use crate::keys::{KeyCheck, KeyPrefix, Placed, suspicious};
 
 /// Pages that wait: one is fetched, one is ready. More would only hold memory.
 const PAGES_AHEAD: usize = 1;
@@ -54,7 +54,7 @@ impl Engine {
             let prepared = async {
                 let page = page?;
                 let placed = check.check_page(page.iter().map(|object| object.key.as_str()))?;
-                let placed = self.check_links(&root, placed).await?;
+                let placed = self.check_links(&root, &prefix, placed).await?;
                 Ok::<_, Error>((page, placed))
             };
             let (page, placed) = match prepared.await {
@@ -107,13 +107,24 @@ impl Engine {
     }
 
     /// Refuses a page of which a link would lead something outside.
-    async fn check_links(&self, root: &Arc<Root>, page: Vec<Option<Placed>>) -> Result<Vec<Option<Placed>>> {
+    async fn check_links(
+        &self,
+        root: &Arc<Root>,
+        prefix: &KeyPrefix,
+        page: Vec<Option<Placed>>,
+    ) -> Result<Vec<Option<Placed>>> {
         if root.was_empty() {
             return Ok(page);
         }
-        let root = root.clone();
+        let (root, listed) = (root.clone(), prefix.listing());
         let check = self.disk.run(move || {
-            page.iter().flatten().try_for_each(|placed| root.check(&placed.path))?;
+            for placed in page.iter().flatten() {
+                // The disk knows paths; people look for keys.
+                root.check(&placed.path).map_err(|error| match error.kind() {
+                    Kind::SuspiciousKey => suspicious(&format!("{listed}{}", placed.remainder)).caused_by(error),
+                    _ => error,
+                })?;
+            }
             Ok(page)
         });
         check.await?

@@ -100,9 +100,22 @@ def test_a_link_that_leads_outside_is_refused_before_anything_is_written(
     outside.mkdir()
     target = outside if key == "p/link/f" else outside / "new"
     (root / "link").symlink_to(target if absolute else Path("..") / target.relative_to(tmp_path))
-    with pytest.raises(ValueError, match=r"^Refusing to write outside local_dir; suspicious S3 key: "):
+    with pytest.raises(ValueError, match=f"^Refusing to write outside local_dir; suspicious S3 key: {key}"):
         download_prefix_to_folder(client, bucket, "p", root)
     assert _all_below(tmp_path) == ["outside", "root", "root/link"]
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_a_link_to_the_folder_itself_is_followed(
+    client: Any, bucket: str, judge: Any, tmp_path: Path, absolute: bool
+) -> None:
+    put_all(judge, bucket, {"p/self/a": b"1"})
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "self").symlink_to(root if absolute else ".")
+    assert download_prefix_to_folder(client, bucket, "p", root) == ["self/a"]
+    assert (root / "a").read_bytes() == b"1"
+    assert (root / "self").is_symlink()
 
 
 def test_a_bad_page_comes_after_a_good_one(tmp_path: Path) -> None:
