@@ -124,6 +124,13 @@ impl ClientConfig {
             let usable = parsed
                 .as_ref()
                 .is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
+            let named = parsed.as_ref().and_then(http::Uri::authority);
+            if named.is_some_and(|authority| authority.as_str().contains('@')) {
+                // Not shown: it may be a password.
+                let text =
+                    "Invalid endpoint: a user name or password in it is not used; give access_key and secret_key";
+                return Err(Error::new(Kind::InvalidConfiguration, text));
+            }
             if !usable {
                 return Err(Error::new(Kind::InvalidConfiguration, format!("Invalid endpoint: {url}")));
             }
@@ -241,6 +248,12 @@ mod tests {
         {
             assert_eq!(config(Some(url), AddressingStyle::Auto).validate().is_ok(), good, "{url}");
         }
+    }
+
+    #[test]
+    fn a_password_in_an_endpoint_is_refused_and_not_shown() {
+        let error = config(Some("http://user:hush@h"), AddressingStyle::Auto).validate().unwrap_err();
+        assert!(!error.to_string().contains("hush"), "{error}");
     }
 
     #[test]

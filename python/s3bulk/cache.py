@@ -16,6 +16,7 @@ MAXIMUM_CLIENTS = 4
 
 # botocore.utils.validate_region_name and is_valid_endpoint_url.
 _REGION = re.compile(r"^(?![0-9]+$)(?!-)[a-zA-Z0-9-]{,63}(?<!-)$")
+_USER_INFO = re.compile(r"^[^/]*//[^/?#]*@")
 _ENDPOINT = re.compile(r"^https?://[^/?#\s]", re.IGNORECASE)
 
 
@@ -146,5 +147,8 @@ def _check_config(config: Any) -> None:
         from botocore.exceptions import InvalidRegionError
 
         raise InvalidRegionError(region_name=config.region)
+    if config.endpoint_url is not None and _USER_INFO.match(config.endpoint_url):
+        # Not shown: it may be a password.
+        raise ValueError("Invalid endpoint: a user name or password in it is not used; give access_key and secret_key")
     if config.endpoint_url is not None and not _ENDPOINT.match(config.endpoint_url):
         raise ValueError(f"Invalid endpoint: {config.endpoint_url}")

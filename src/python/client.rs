@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use pyo3::prelude::*;
 
-use super::failure::to_python;
+use super::failure::{attach_report, to_python};
 use super::options;
 use super::report::PyReport;
 use super::wait::{Caller, WARNING, run};
@@ -60,7 +60,7 @@ impl NativeClient {
                 let report = PyReport::new(py, &report)?;
                 match (interrupted, error) {
                     (Some(interrupted), _) => {
-                        interrupted.value(py).setattr("report", report)?;
+                        attach_report(py, &interrupted, report)?;
                         Err(interrupted)
                     }
                     (None, Some(error)) => Err(to_python(py, &error, Some(&report))),

@@ -21,6 +21,13 @@ pub fn to_python(py: Python<'_>, error: &Error, report: Option<&Py<PyReport>>) -
     })
 }
 
+/// Gives a report to an exception that is not the engine's: of a signal handler, of a log handler.
+pub fn attach_report(py: Python<'_>, exception: &PyErr, report: Py<PyReport>) -> PyResult<()> {
+    let report = py.import("s3bulk.report")?.getattr("Report")?.call_method1("of", (report,))?;
+    py.import("s3bulk._failures")?.call_method1("attach_report", (exception.value(py), report))?;
+    Ok(())
+}
+
 fn facts<'py>(py: Python<'py>, error: &Error, report: Option<&Py<PyReport>>) -> PyResult<Bound<'py, PyDict>> {
     let facts = PyDict::new(py);
     let context = error.context();

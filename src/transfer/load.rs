@@ -52,10 +52,10 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-/// Opens a file, and reads it when it is small and there is memory. Blocks.
-pub fn load(path: &Path, buffers: &Arc<Buffers>, budget: &Budget, wanted: Wanted) -> Result<Loaded> {
+/// Opens a file, and reads it when it is no larger than `whole` and there is memory. Blocks.
+pub fn load(path: &Path, whole: u64, buffers: &Arc<Buffers>, budget: &Budget, wanted: Wanted) -> Result<Loaded> {
     let source = Source::open(path)?;
-    if source.size() > WHOLE {
+    if source.size() > whole {
         return Ok(Loaded::Large(Arc::new(source)));
     }
     match budget.try_reserve(Buffers::footprint(source.size())) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{Method, header};
 
-use super::load::{self, Loaded, REREADS, Wanted};
+use super::load::{self, Loaded, REREADS, WHOLE, Wanted};
 use super::{Engine, until_cancelled};
 use crate::disk::{Buffers, Source};
 use crate::error::{Error, Kind, Result};
@@ -70,7 +70,9 @@ impl Engine {
             let signed = self.client.wire().signs_payload(&file.bucket, signing).await?;
             let wanted = Wanted { algorithm: self.client.wire().accepted.get(), signed };
             let (path, buffers, budget) = (file.path.clone(), self.buffers.clone(), self.budget.clone());
-            let loaded = self.disk.run(move || load::load(&path, &buffers, &budget, wanted)).await??;
+            // A multipart upload is asked for from the threshold on, however small that is.
+            let whole = WHOLE.min(self.client.options().multipart_threshold - 1);
+            let loaded = self.disk.run(move || load::load(&path, whole, &buffers, &budget, wanted)).await??;
             Ok((loaded, wanted))
         };
         let (loaded, wanted) = until_cancelled(cancel, load).await?;

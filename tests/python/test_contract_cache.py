@@ -200,3 +200,10 @@ def test_a_child_that_is_forked_while_a_client_is_made_makes_its_own(monkeypatch
     thread.join(20)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+@pytest.mark.parametrize("endpoint", ["http://user:hush@127.0.0.1:1", "https://hush@host/path", "HTTP://a:hush@h"])
+def test_a_password_in_an_endpoint_is_refused_and_not_shown(endpoint: str) -> None:
+    with pytest.raises(ValueError, match="user name or password") as caught:
+        make_s3_client(replace(_CONFIG, endpoint_url=endpoint))
+    assert "hush" not in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from unittest.mock import MagicMock
 
 import pytest
 from botocore.exceptions import ClientError
-from s3bulk import Report, TransferOptions, download_prefix_to_folder, upload_folder
+from s3bulk import Report, TransferOptions, download_prefix_to_folder, logger, upload_folder
 
 from tests.python.conftest import files_below, put_all, stored, write_all
 
@@ -122,3 +123,30 @@ def test_plain_download_stops_at_the_first_error(tmp_path: Path) -> None:
         download_prefix_to_folder(client, "bucket", "", tmp_path)
     assert caught.value.report == Report(["a"], [("b", error)], ["c"], 2)  # type: ignore[attr-defined]
     assert files_below(tmp_path) == {"a": b"12"}
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, RuntimeError])
+def test_what_interrupts_a_call_carries_the_report(
+    own: Any, bucket: str, tmp_path: Path, interruption: type[BaseException]
+) -> None:
+    write_all(tmp_path, dict.fromkeys(_names(), b"x"))
+
+    class Interrupting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise interruption
+
+    handler, level = Interrupting(), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        with pytest.raises(interruption) as caught:
+            upload_folder(own, tmp_path, bucket, "p")
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+    report: Report = caught.value.report  # type: ignore[attr-defined]
+    assert isinstance(report, Report)
+    assert report.done, "the first message was of a file that was done"
+    failed = [name for name, _ in report.failed]
+    assert {*report.done, *failed, *report.not_begun} <= {f"p/{name}" for name in _names()}
+    assert any(f"{len(report.done)} done" in note for note in caught.value.__notes__)

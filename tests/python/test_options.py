@@ -87,3 +87,11 @@ def test_with_options_takes_options_only(options: Any) -> None:
     client = make_s3_client(S3ClientConfig("http://127.0.0.1:1", "us-east-1", "auto", "key", "secret"))
     with pytest.raises(TypeError, match="TransferOptions"):
         client.with_options(options)
+
+
+def test_a_small_threshold_makes_small_multipart_uploads(own: Any, bucket: str, judge: Any, folder: Path) -> None:
+    upload_file(own.with_options(TransferOptions(multipart_threshold=4)), folder / "f", bucket, "parts")
+    upload_file(own.with_options(TransferOptions(multipart_threshold=5)), folder / "f", bucket, "whole")
+    assert stored(judge, bucket) == {"parts": b"body", "whole": b"body"}
+    assert judge.head_object(Bucket=bucket, Key="parts")["ETag"].endswith('-1"')
+    assert "-" not in judge.head_object(Bucket=bucket, Key="whole")["ETag"]
