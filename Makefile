@@ -36,7 +36,7 @@ test-python: build ## pytest without what takes minutes
 test-all: test-rust build ## The same with gigabytes and tens of thousands of files
 	$(BIN)/python -m pytest -m "not soak"
 
-soak: build ## What goes on for many minutes
+soak: build ## Everything at once for five minutes, or S3BULK_SOAK_SECONDS
 	$(BIN)/python -m pytest -m soak
 
 bench: ## Against boto3, on the same server (release build)
