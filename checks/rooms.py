@@ -17,7 +17,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "wire": {"config", "error", "flow"},
     "client": {"wire", "config", "error", "flow"},
     "transfer": {"keys", "plan", "error", "config", "flow", "disk", "wire", "client"},
-    "python": {"transfer", "client", "config", "error", "disk", "flow", "keys", "wire"},
+    "python": {"transfer", "client", "config", "error"},
 }
 
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)

@@ -34,6 +34,9 @@ use crate::wire::retry::Retry;
 use crate::wire::sign::Clock;
 use crate::wire::tls::Tls;
 
+/// The sockets that a forked child has from its parent, to be closed without a word to the other side.
+pub use crate::wire::socket::inherited_descriptors;
+
 /// The longest any connection may take, whatever the options of a client on the same pool say.
 const LONGEST_CONNECT: Duration = Duration::from_secs(300);
 

@@ -46,7 +46,7 @@ impl NativeClient {
         &self,
         py: Python<'_>,
         caller: &Caller<'_>,
-        begin: impl FnOnce(Arc<Engine>, Arc<dyn Host>, crate::flow::Cancel) -> W,
+        begin: impl FnOnce(Arc<Engine>, Arc<dyn Host>, crate::transfer::Cancel) -> W,
     ) -> PyResult<Py<PyReport>>
     where
         W: Future<Output = (Report, Option<Error>)> + Send + 'static,
@@ -75,7 +75,7 @@ impl NativeClient {
         &self,
         py: Python<'_>,
         caller: &Caller<'_>,
-        begin: impl FnOnce(Arc<Engine>, super::wait::Line<Result<T>>, crate::flow::Cancel) -> W,
+        begin: impl FnOnce(Arc<Engine>, super::wait::Line<Result<T>>, crate::transfer::Cancel) -> W,
     ) -> PyResult<T>
     where
         T: Send + 'static,

@@ -7,9 +7,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::failure::to_python;
-use crate::disk::{NewFile, Root, Walk, new_file_at};
-use crate::error::{Error, Kind, Result};
-use crate::keys::{KeyCheck, KeyPrefix};
+use crate::transfer::local::{self, KeyCheck, NewFile};
 
 /// A local file that appears whole.
 #[pyclass(frozen, name = "NewFile", module = "s3bulk._core")]
@@ -20,12 +18,7 @@ impl PyNewFile {
     #[new]
     #[pyo3(signature = (path, root=None))]
     fn new(py: Python<'_>, path: PathBuf, root: Option<PathBuf>) -> PyResult<Self> {
-        let file = py.detach(|| match (&root, path.to_str()) {
-            (Some(root), Some(relative)) => Root::create(root)?.new_file(relative),
-            // Keys are UTF-8: a path below a root that is not came from something else.
-            (Some(_), None) => Err(Error::new(Kind::InvalidName, "a path below a root must be UTF-8").at_path(&path)),
-            (None, _) => new_file_at(&path),
-        });
+        let file = py.detach(|| local::new_file(&path, root.as_deref()));
         Ok(Self(Mutex::new(Some(file.map_err(|error| to_python(py, &error, None))?))))
     }
 
@@ -54,9 +47,7 @@ fn ended() -> PyErr {
 /// All files below a directory, in contract order.
 #[pyfunction]
 pub fn walk_folder(py: Python<'_>, local_dir: PathBuf) -> PyResult<Vec<(String, PathBuf)>> {
-    let walked: Result<Vec<_>> =
-        py.detach(|| Walk::new(&local_dir)?.map(|found| found.map(|file| (file.relative, file.path))).collect());
-    walked.map_err(|error| to_python(py, &error, None))
+    py.detach(|| local::files_below(&local_dir)).map_err(|error| to_python(py, &error, None))
 }
 
 /// The rules for keys, over all pages of a listing.
@@ -67,7 +58,7 @@ pub struct PyKeyCheck(Mutex<KeyCheck>);
 impl PyKeyCheck {
     #[new]
     fn new(key_prefix: &str) -> Self {
-        Self(Mutex::new(KeyCheck::new(&KeyPrefix::new(key_prefix))))
+        Self(Mutex::new(local::key_check(key_prefix)))
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "a list of str arrives as owned strings")]

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::error::{Error, Kind, Result};
-use crate::flow::Cancel;
+use crate::transfer::Cancel;
 
 /// More threads than this never paid (DESIGN.md decision 7); two cores saturate loopback.
 const MOST_THREADS: usize = 4;
@@ -98,7 +98,7 @@ fn this_process() -> Result<Arc<Process>> {
 #[cfg_attr(unix, allow(unsafe_code))]
 pub fn after_fork_in_child() {
     #[cfg(unix)]
-    for descriptor in crate::wire::socket::inherited_descriptors() {
+    for descriptor in crate::client::inherited_descriptors() {
         // SAFETY: the descriptors belong to streams of the parent's runtime, which in this process is forgotten: no
         // thread runs it, and its values are never dropped.
         unsafe { rustix::io::close(descriptor) };

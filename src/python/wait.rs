@@ -10,9 +10,7 @@ use tokio::sync::oneshot;
 use super::failure::to_python;
 use super::runtime::{Active, enter};
 use crate::error::{Error, Kind};
-use crate::flow::Cancel;
-use crate::transfer::Host;
-use crate::wire::body::BoxFuture;
+use crate::transfer::{Answer, Cancel, Host};
 
 /// How long a signal may go unseen (DESIGN.md decision 6).
 const SLICE: Duration = Duration::from_millis(50);
@@ -75,7 +73,7 @@ impl<T: Send + 'static> Line<T> {
 }
 
 impl<T: Send + 'static> Host for Line<T> {
-    fn content_type(&self, name: String) -> BoxFuture<String> {
+    fn content_type(&self, name: String) -> Answer<String> {
         let (sender, receiver) = oneshot::channel();
         let asked = self.notes.send(Note::ContentType(name, sender));
         Box::pin(async move {

@@ -1,11 +1,11 @@
 //! What a transfer asks of, and tells, the program around it. Nothing here may block.
 
-use crate::wire::body::BoxFuture;
+pub use crate::wire::body::BoxFuture as Answer;
 
 /// The program around a transfer.
 pub trait Host: Send + Sync + 'static {
     /// The content type for a file of this name.
-    fn content_type(&self, name: String) -> BoxFuture<String>;
+    fn content_type(&self, name: String) -> Answer<String>;
 
     /// Whether anybody reads the messages, so that none is built in vain.
     fn wants_messages(&self) -> bool {
@@ -21,7 +21,7 @@ pub trait Host: Send + Sync + 'static {
 pub struct SilentHost;
 
 impl Host for SilentHost {
-    fn content_type(&self, _: String) -> BoxFuture<String> {
+    fn content_type(&self, _: String) -> Answer<String> {
         Box::pin(std::future::ready("application/octet-stream".to_owned()))
     }
 }

@@ -8,6 +8,7 @@ mod fetch;
 mod folder;
 mod host;
 mod load;
+pub mod local;
 mod multipart;
 mod prefix;
 mod report;
@@ -22,10 +23,11 @@ use crate::client::Client;
 use crate::config::TransferOptions;
 use crate::disk::{Buffers, DiskThreads};
 use crate::error::{Error, Kind, Result};
-use crate::flow::{Budget, Cancel, Window};
+use crate::flow::{Budget, Window};
 use crate::wire::retry::Retry;
 
-pub use host::{Host, SilentHost};
+pub use crate::flow::Cancel;
+pub use host::{Answer, Host, SilentHost};
 pub use report::{Outcome, Report};
 pub use upload::LocalFile;
 
