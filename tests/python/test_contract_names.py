@@ -16,9 +16,8 @@ import pytest
 import s3bulk
 from s3bulk import S3ClientConfig
 
-# Issue 3. Not counted are the modules of the standard library that the contract's own names need (a dataclass, a
-# logger, `Path` and `Any` in annotations): they take 11 ms where nothing else runs, three times that on a busy machine.
-_NEEDED = "logging, dataclasses, typing, pathlib"
+# Issue 3, for all that `import s3bulk` brings in. Five sixths of it are the standard library's: a dataclass, a logger,
+# `Path` and `Any` in annotations are the contract's.
 _IMPORT_MILLISECONDS = 30
 
 
@@ -100,14 +99,26 @@ def test_importing_the_package_imports_neither_boto3_nor_what_is_slow() -> None:
     assert _run(program).strip() == "[]"
 
 
+def _processor_milliseconds(program: str) -> float:
+    """What a fresh interpreter takes to run a program; on a busy machine a clock would count the others' work too."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    process = subprocess.Popen([sys.executable, "-c", program], env=environment)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return (usage.ru_utime + usage.ru_stime) * 1000
+
+
 def test_importing_the_package_is_quick() -> None:
-    # Processor time, the best of several: a busy machine can only make it longer.
-    program = (
-        f"import time, {_NEEDED}; before = time.process_time(); import s3bulk; print(time.process_time() - before)"
-    )
-    _run(program)  # writes the byte code
-    best = min(float(_run(program)) for _ in range(20))
-    assert best * 1000 < _IMPORT_MILLISECONDS
+    _run("import s3bulk")  # writes the byte code
+    bare, whole = [], []
+    for _ in range(60):
+        bare.append(_processor_milliseconds("pass"))
+        whole.append(_processor_milliseconds("import s3bulk"))
+        # The least of each: others on the machine can only make it longer.
+        if len(whole) >= 5 and min(whole) - min(bare) < _IMPORT_MILLISECONDS:
+            break
+    assert min(whole) - min(bare) < _IMPORT_MILLISECONDS
 
 
 def test_neither_a_client_nor_a_working_transfer_imports_boto3(moto: Any, moto_bucket: str, tmp_path: Path) -> None:
