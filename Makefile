@@ -8,6 +8,8 @@ PACKAGES := tests checks benchmarks python
 
 TOOLS := $(VENV)/.tools
 EXTENSION := $(VENV)/.extension-$(PROFILE)
+PEERS := $(VENV)/.peers
+ENDPOINT := target/bench-endpoint
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 CARGO_CHECK := cargo clippy --locked --all-targets --quiet
 
@@ -39,9 +41,9 @@ test-all: test-rust build ## The same with gigabytes and tens of thousands of fi
 soak: build ## Everything at once for five minutes, or S3BULK_SOAK_SECONDS
 	$(BIN)/python -m pytest -m soak
 
-bench: ## Against boto3, on the same server (release build)
+bench: $(ENDPOINT) $(PEERS) ## Against other tools, on an endpoint in memory (release build; BENCH="--workloads small")
 	$(MAKE) build PROFILE=release
-	$(BIN)/python -m benchmarks.demo
+	$(BIN)/python -m benchmarks $(BENCH)
 
 lint: lint-rust lint-python ## Formatting, lints, types, stubs, who may know whom, dependencies, notices
 
@@ -75,7 +77,7 @@ wheel: $(TOOLS) ## The wheel that is released, into dist/
 venv: $(TOOLS) ## .venv with the servers and tools, without the extension module
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) target dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) target dist benchmarks/results .pytest_cache .mypy_cache .ruff_cache
 	rm -f python/s3bulk/_core*.so
 	find $(PACKAGES) -name __pycache__ -prune -exec rm -rf {} +
 
@@ -87,6 +89,15 @@ $(TOOLS): pyproject.toml | toolchain
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1" # the first that knows dependency groups
 	$(BIN)/python -m pip install --quiet --group dev
 	touch $@
+
+$(PEERS): $(TOOLS)
+	$(BIN)/python -m pip install --quiet --group bench
+	touch $@
+
+# The standard library alone, hence without cargo: as an example it would wait for every crate of the engine.
+$(ENDPOINT): $(wildcard benchmarks/endpoint/*.rs) | toolchain
+	mkdir -p $(@D)
+	rustc -O --edition 2024 -o $@ benchmarks/endpoint/main.rs
 
 # Python sources are installed by reference; only Rust and the description of the package need a build.
 $(EXTENSION): $(TOOLS) $(RUST_SOURCES)
