@@ -19,7 +19,7 @@ unexport CONDA_PREFIX PYTHONPATH PYTHONHOME
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-all soak bench lint lint-rust lint-python format build wheel venv toolchain clean
+.PHONY: help demo test test-rust test-python test-all soak bench bench-micro lint lint-rust lint-python format build wheel venv toolchain clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -44,6 +44,9 @@ soak: build ## Everything at once for five minutes, or S3BULK_SOAK_SECONDS
 bench: $(ENDPOINT) $(PEERS) ## Against other tools, on an endpoint in memory (release build; BENCH="--workloads small")
 	$(MAKE) build PROFILE=release
 	$(BIN)/python -m benchmarks $(BENCH)
+
+bench-micro: toolchain ## Single steps of the engine (BENCH=name)
+	cargo bench --locked --profile $(PROFILE) --bench steps -- $(BENCH)
 
 lint: lint-rust lint-python ## Formatting, lints, types, stubs, who may know whom, dependencies, notices
 
