@@ -8,6 +8,8 @@ PACKAGES := tests checks benchmarks python
 
 TOOLS := $(VENV)/.tools
 EXTENSION := $(VENV)/.extension-$(PROFILE)
+PEERS := $(VENV)/.peers
+ENDPOINT := target/bench-endpoint
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 CARGO_CHECK := cargo clippy --locked --all-targets --quiet
 
@@ -17,7 +19,7 @@ unexport CONDA_PREFIX PYTHONPATH PYTHONHOME
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-all soak bench lint lint-rust lint-python format build wheel venv toolchain clean
+.PHONY: help demo test test-rust test-python test-all soak bench bench-micro lint lint-rust lint-python format build wheel venv toolchain clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -39,9 +41,12 @@ test-all: test-rust build ## The same with gigabytes and tens of thousands of fi
 soak: build ## Everything at once for five minutes, or S3BULK_SOAK_SECONDS
 	$(BIN)/python -m pytest -m soak
 
-bench: ## Against boto3, on the same server (release build)
+bench: $(ENDPOINT) $(PEERS) ## Against other tools, on an endpoint in memory (release build; BENCH="--workloads small")
 	$(MAKE) build PROFILE=release
-	$(BIN)/python -m benchmarks.demo
+	$(BIN)/python -m benchmarks $(BENCH)
+
+bench-micro: toolchain ## Single steps of the engine (BENCH=name)
+	cargo bench --locked --profile $(PROFILE) --bench steps -- $(BENCH)
 
 lint: lint-rust lint-python ## Formatting, lints, types, stubs, who may know whom, dependencies, notices
 
@@ -75,7 +80,7 @@ wheel: $(TOOLS) ## The wheel that is released, into dist/
 venv: $(TOOLS) ## .venv with the servers and tools, without the extension module
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) target dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) target dist benchmarks/results .pytest_cache .mypy_cache .ruff_cache
 	rm -f python/s3bulk/_core*.so
 	find $(PACKAGES) -name __pycache__ -prune -exec rm -rf {} +
 
@@ -87,6 +92,15 @@ $(TOOLS): pyproject.toml | toolchain
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1" # the first that knows dependency groups
 	$(BIN)/python -m pip install --quiet --group dev
 	touch $@
+
+$(PEERS): $(TOOLS)
+	$(BIN)/python -m pip install --quiet --group bench
+	touch $@
+
+# The standard library alone, hence without cargo: as an example it would wait for every crate of the engine.
+$(ENDPOINT): $(wildcard benchmarks/endpoint/*.rs) | toolchain
+	mkdir -p $(@D)
+	rustc -O --edition 2024 -o $@ benchmarks/endpoint/main.rs
 
 # Python sources are installed by reference; only Rust and the description of the package need a build.
 $(EXTENSION): $(TOOLS) $(RUST_SOURCES)

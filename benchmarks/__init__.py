@@ -1,1 +1,1 @@
-"""Measures s3bulk against others on the same server; run as `python -m benchmarks.<name>` from the top folder."""
+"""Measures s3bulk against others on the same server: `python -m benchmarks` (docs/performance.md), `.demo`."""

@@ -1,0 +1,142 @@
+"""One cell of the matrix: a workload, an operation and a latency, every peer in turn, round after round."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from benchmarks.peers import PEERS, REGION
+from benchmarks.server import Endpoint, running_endpoint
+from benchmarks.verify import Wrong, check_download, check_upload
+from benchmarks.workload import Workload
+
+_TOP = Path(__file__).resolve().parent.parent
+_PREFIX = "tree"
+_LONGEST_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is measured, whoever does it."""
+
+    workload: Workload
+    operation: str
+    latency_ms: int
+
+    def __str__(self) -> str:
+        return f"{self.workload.name} ({self.workload}), {self.operation}, {self.latency_ms} ms"
+
+
+@dataclass
+class Runs:
+    """What one peer took for a cell, in each round; nothing of it counts when there is an error."""
+
+    seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
+    peak_rss_bytes: list[int] = field(default_factory=list)
+    error: str | None = None
+
+    @property
+    def median_seconds(self) -> float:
+        return median(self.seconds)
+
+
+def measure(
+    cell: Cell, peers: Sequence[str], rounds: int, source: Path, scratch: Path, discard: bool
+) -> dict[str, Runs]:
+    """Gives the runs of each peer. Rounds are interleaved, so that a slow minute of the machine meets all of them."""
+    found = {name: Runs() for name in peers}
+    with ExitStack() as held:
+        if cell.operation == "down":
+            full = held.enter_context(running_endpoint(cell.latency_ms, discard=False))
+            # By s3bulk, for its objects carry a checksum, as all do on S3 since 2024.
+            _transfer("s3bulk", "up", full, source)
+            check_upload(source, full, _PREFIX, discarded=False)
+        for name in _interleaved(peers, rounds):
+            runs = found[name]
+            if runs.error:
+                continue
+            try:
+                if cell.operation == "down":
+                    taken = _download(name, full, source, scratch / "copy")
+                else:
+                    taken = _upload(name, cell.latency_ms, source, discard)
+            except (Wrong, subprocess.SubprocessError) as error:
+                runs.error = _in_short(error)
+                continue
+            runs.seconds.append(taken["seconds"])
+            runs.cpu_seconds.append(taken["cpu_seconds"])
+            runs.peak_rss_bytes.append(int(taken["peak_rss_bytes"]))
+    return found
+
+
+def _interleaved(peers: Sequence[str], rounds: int) -> Iterator[str]:
+    """Each round begins with another peer, so that none always follows the same one."""
+    for number in range(rounds):
+        first = number % len(peers)
+        yield from (*peers[first:], *peers[:first])
+
+
+def _upload(peer: str, latency_ms: int, source: Path, discard: bool) -> dict[str, float]:
+    with running_endpoint(latency_ms, discard) as empty:
+        taken = _transfer(peer, "up", empty, source)
+        check_upload(source, empty, _PREFIX, discard)
+    return taken
+
+
+def _download(peer: str, full: Endpoint, source: Path, copy: Path) -> dict[str, float]:
+    copy.mkdir()
+    try:
+        taken = _transfer(peer, "down", full, copy)
+        check_download(source, copy)
+    finally:
+        shutil.rmtree(copy)
+    return taken
+
+
+def _transfer(peer: str, operation: str, endpoint: Endpoint, folder: Path) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.transfer", peer, operation, endpoint.url, _PREFIX, str(folder)]
+    done = subprocess.run(
+        command, cwd=_TOP, env=_environment(), check=True, capture_output=True, text=True, timeout=_LONGEST_SECONDS
+    )
+    taken: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return taken
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of the user's AWS settings, no proxy, and keys that are nobody's."""
+    ours = {
+        "AWS_ACCESS_KEY_ID": "benchmark",
+        "AWS_SECRET_ACCESS_KEY": "benchmark",
+        "AWS_REGION": REGION,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "RCLONE_CONFIG": os.devnull,
+    }
+    ignored = ("AWS_", "RCLONE_", "S3_")
+    rest = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(ignored) and "proxy" not in name.lower()
+    }
+    return {**rest, **ours}
+
+
+def _in_short(error: Exception) -> str:
+    if isinstance(error, subprocess.CalledProcessError):
+        return next(iter(reversed(error.stderr.strip().splitlines())), f"exit status {error.returncode}")[:200]
+    return str(error)[:200]
+
+
+def peers_for(workload: Workload, wanted: Sequence[str]) -> list[str]:
+    """Gives those of `wanted` that are measured on the workload."""
+    return [name for name in wanted if not PEERS[name].workloads or workload.name in PEERS[name].workloads]
