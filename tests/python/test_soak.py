@@ -40,6 +40,10 @@ def _descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+def _threads() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
 def _options(chance: random.Random) -> TransferOptions:
     return TransferOptions(
         max_concurrency=chance.choice([1, 7, 64, 512]),
@@ -83,7 +87,7 @@ def test_nothing_is_lost_and_nothing_is_left_behind(seaweedfs: Server, tmp_path:
     chance = random.Random(seed)
     judge = boto3_client(seaweedfs)
     fork = multiprocessing.get_context("fork")
-    began, rounds, resident, descriptors = time.monotonic(), 0, 0, 0
+    began, rounds, resident, descriptors, threads = time.monotonic(), 0, 0, 0, 0
     while time.monotonic() - began < _SECONDS or rounds <= _ROUNDS_TO_WARM_UP:
         bucket = new_bucket(judge)
         client = make_s3_client(config_of(seaweedfs)).with_options(_options(chance))
@@ -107,11 +111,12 @@ def test_nothing_is_lost_and_nothing_is_left_behind(seaweedfs: Server, tmp_path:
         judge.delete_bucket(Bucket=bucket)
         rounds += 1
         if rounds == _ROUNDS_TO_WARM_UP:
-            resident, descriptors = _resident_kib(), _descriptors()
-    # Idle connections are closed after 4 s.
+            resident, descriptors, threads = _resident_kib(), _descriptors(), _threads()
+    # Idle connections are closed after 4 s; disk threads end sooner.
     deadline = time.monotonic() + 20
-    while _descriptors() > descriptors and time.monotonic() < deadline:
+    while (_descriptors() > descriptors or _threads() > threads) and time.monotonic() < deadline:
         time.sleep(0.1)
     print(f"{rounds} rounds, {resident} KiB after {_ROUNDS_TO_WARM_UP}, {_resident_kib()} KiB at the end")
     assert _descriptors() <= descriptors
+    assert _threads() <= threads
     assert _resident_kib() <= resident + _GROWTH_KIB
