@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 import typing
 from pathlib import Path
 from typing import Any
@@ -109,13 +110,15 @@ def _processor_milliseconds(program: str) -> float:
     return (usage.ru_utime + usage.ru_stime) * 1000
 
 
+@pytest.mark.timeout(120)
 def test_importing_the_package_is_quick() -> None:
     _run("import s3bulk")  # writes the byte code
     bare, whole = [], []
-    for _ in range(60):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         bare.append(_processor_milliseconds("pass"))
         whole.append(_processor_milliseconds("import s3bulk"))
-        # The least of each: others on the machine can only make it longer.
+        # The least of each: who shares the machine and its caches can only make it longer.
         if len(whole) >= 5 and min(whole) - min(bare) < _IMPORT_MILLISECONDS:
             break
     assert min(whole) - min(bare) < _IMPORT_MILLISECONDS
