@@ -32,8 +32,8 @@ class TransferOptions:
             parts. Default 8 MiB: `multipart_chunksize` of boto3's `TransferConfig`.
         multipart_threshold: From this size in bytes on a file goes up in parts and an object comes down in ranges,
             1 byte to 5 GiB. Default 16 MiB: that of AWS's Rust transfer manager (aws-s3-transfer-manager-rs).
-        memory_limit: Bytes of all transfer buffers together, at least 4 MiB. Default 32 MiB, from the measurements in
-            docs/decisions.
+        memory_limit: Bytes of all transfer buffers together, at least 4 MiB. Default 32 MiB, from the measurements
+            in docs/decisions; never more than a quarter of the container's memory.
         max_attempts: Requests that one operation may cost, the first included, at least 1; 1 switches retries off.
             Default 5: botocore's `legacy` retry mode.
         connect_timeout: Seconds for name resolution, TCP and TLS together, more than 0. Default 60:

@@ -1,6 +1,7 @@
 //! Transfers: one file, one object, a folder, a prefix. They bring together what the other rooms know apart.
 
 mod batch;
+mod container;
 mod content_type;
 mod digest;
 mod download;
@@ -38,6 +39,9 @@ const DISK_THREADS: usize = 8;
 /// one thread would be the limit of a signed upload.
 const DIGEST_THREADS: usize = 4;
 
+/// The least budget, as for the option: with less not even one part would fit with its frames.
+const LEAST_MEMORY: u64 = 4 << 20;
+
 /// Runs the transfers of one client.
 pub struct Engine {
     client: Client,
@@ -65,7 +69,7 @@ impl Engine {
     fn assemble(client: Client, disk: Arc<DiskThreads>, digests: Arc<DiskThreads>, buffers: Arc<Buffers>) -> Arc<Self> {
         let options = client.options();
         let window = Window::new(options.max_concurrency.min(most_sockets()));
-        let budget = Budget::new(options.memory_limit);
+        let budget = Budget::new(options.memory_limit.min(most_memory()));
         Arc::new(Self { client, disk, digests, buffers, window, budget })
     }
 
@@ -128,6 +132,12 @@ impl Engine {
         };
         until_cancelled(cancel, work).await
     }
+}
+
+/// A quarter of what the container has: the rest is for the program around us and for the page cache, without which
+/// reading and writing files stalls (DESIGN.md decision 8).
+fn most_memory() -> u64 {
+    container::memory_limit().map_or(u64::MAX, |limit| (limit / 4).max(LEAST_MEMORY))
 }
 
 /// Half of the descriptors that this process may still open: the other half is for the files that are moved. Where the
