@@ -12,6 +12,18 @@ from benchmarks.verify import Wrong, check_download
 from benchmarks.workload import KIB, MIB, Workload, make
 
 
+def _remove_a_file(copy: Path) -> None:
+    (copy / "000/00001.bin").unlink()
+
+
+def _add_a_file(copy: Path) -> None:
+    (copy / "000/new").touch()
+
+
+def _empty_a_file(copy: Path) -> None:
+    (copy / "000/00001.bin").write_bytes(b"")
+
+
 def _change_a_byte(copy: Path) -> None:
     with (copy / "000/00001.bin").open("r+b") as file:
         file.seek(-1, 2)
@@ -35,9 +47,9 @@ def _exchange_two_mebibytes(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "file_bytes"),
     [
-        (lambda copy: (copy / "000/00001.bin").unlink(), KIB),
-        (lambda copy: (copy / "000/new").touch(), KIB),
-        (lambda copy: (copy / "000/00001.bin").write_bytes(b""), KIB),
+        (_remove_a_file, KIB),
+        (_add_a_file, KIB),
+        (_empty_a_file, KIB),
         (_change_a_byte, KIB),
         (_exchange_two_files, KIB),
         (_exchange_two_mebibytes, 2 * MIB),
