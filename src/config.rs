@@ -121,22 +121,27 @@ impl ClientConfig {
     pub fn validate(&self) -> Result<()> {
         if let Some(url) = &self.endpoint_url {
             let parsed: Option<http::Uri> = url.parse().ok();
-            let usable = parsed
-                .as_ref()
-                .is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
-            let named = parsed.as_ref().and_then(http::Uri::authority);
-            if named.is_some_and(|authority| authority.as_str().contains('@')) {
-                // Not shown: it may be a password.
-                let text =
-                    "Invalid endpoint: a user name or password in it is not used; give access_key and secret_key";
-                return Err(Error::new(Kind::InvalidConfiguration, text));
-            }
+            let usable = parsed.as_ref().is_some_and(|uri| {
+                matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some_and(is_host_and_port)
+            });
             if !usable {
-                return Err(Error::new(Kind::InvalidConfiguration, format!("Invalid endpoint: {url}")));
+                // Not shown where it may hold a password.
+                let text = match url.contains('@') {
+                    true => "a user name or password in it is not used; give access_key and secret_key",
+                    false => url,
+                };
+                return Err(Error::new(Kind::InvalidConfiguration, format!("Invalid endpoint: {text}")));
             }
         }
         Ok(())
     }
+}
+
+/// Not so with a user's name, nor with a port that is no number: the beginning of a password that has a slash in it.
+fn is_host_and_port(authority: &http::uri::Authority) -> bool {
+    let text = authority.as_str();
+    let port = authority.port().is_some() || text.trim_end_matches(':') == authority.host();
+    !authority.host().is_empty() && port && !text.contains('@')
 }
 
 /// Whether the SHA-256 of a body goes into the signature.
@@ -244,16 +249,28 @@ mod tests {
 
     #[test]
     fn an_endpoint_needs_scheme_and_host() {
-        for (url, good) in [("http://h:1", true), ("https://h", true), ("h:1", false), ("ftp://h", false), ("", false)]
-        {
+        for (url, good) in [
+            ("http://h:1", true),
+            ("https://h", true),
+            ("http://[::1]:1/p@th", true),
+            ("h:1", false),
+            ("ftp://h", false),
+            ("", false),
+        ] {
             assert_eq!(config(Some(url), AddressingStyle::Auto).validate().is_ok(), good, "{url}");
         }
     }
 
     #[test]
     fn a_password_in_an_endpoint_is_refused_and_not_shown() {
-        let error = config(Some("http://user:hush@h"), AddressingStyle::Auto).validate().unwrap_err();
-        assert!(!error.to_string().contains("hush"), "{error}");
+        for url in ["http://user:hush@h", "http://user:hush/hush@h", "user:hush@h:1", "http://user:hu sh@h", "//hush@h"]
+        {
+            let error = config(Some(url), AddressingStyle::Auto).validate().unwrap_err();
+            assert!(
+                error.to_string().contains("a user name or password") && !error.to_string().contains("hu"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

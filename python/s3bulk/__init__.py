@@ -25,6 +25,7 @@ from s3bulk.functions import (
     upload_file,
     upload_folder,
 )
+from s3bulk.limited import with_options
 from s3bulk.options import TransferOptions
 from s3bulk.report import Report
 
@@ -46,6 +47,7 @@ __all__ = [
     "make_s3_client",
     "upload_file",
     "upload_folder",
+    "with_options",
 ]
 
 

@@ -1,10 +1,16 @@
-"""What a failed bulk call adds to its error: the report, and a note for whoever reads the traceback."""
+"""What a failed call adds to its error: the report, and a note for whoever reads the traceback."""
 
 from __future__ import annotations
 
 import contextlib
+import copyreg
+import sys
+from typing import TYPE_CHECKING, Any
 
-from s3bulk.report import Report
+if TYPE_CHECKING:
+    from s3bulk.report import Report
+
+_ADDED = ("report", "__notes__")
 
 
 def attach_report(error: BaseException, report: Report) -> None:
@@ -22,3 +28,33 @@ def add_note(error: BaseException, note: str) -> None:
         error.add_note(note)
     else:
         error.__notes__ = [*getattr(error, "__notes__", []), note]
+    _pickle_with_what_was_added(type(error))
+
+
+def _pickle_with_what_was_added(error_class: type[BaseException]) -> None:
+    """The classes of botocore pickle by methods of their own, which leave out what is not botocore's.
+
+    The modeled ones (`client.exceptions.NoSuchKey`) are left alone: they are made for each client, and the table of
+    `copyreg` would keep them for ever.
+    """
+    module = sys.modules.get(error_class.__module__)
+    can_be_found = getattr(module, error_class.__name__, None) is error_class
+    if can_be_found and error_class.__reduce__ is not BaseException.__reduce__ and _is_botocores(error_class):
+        copyreg.pickle(error_class, _reduced)
+
+
+def _is_botocores(error_class: type[BaseException]) -> bool:
+    return any(parent.__module__ == "botocore.exceptions" for parent in error_class.__mro__)
+
+
+def _reduced(error: BaseException) -> Any:
+    reduced = error.__reduce__()
+    added = {name: value for name, value in vars(error).items() if name in _ADDED}
+    # As state, which is read last: a report may hold the error that carries it.
+    return (_rebuilt, reduced[:2], added) if added and isinstance(reduced, tuple) else reduced
+
+
+def _rebuilt(make: Any, arguments: tuple[Any, ...]) -> Any:
+    error = make(*arguments)
+    _pickle_with_what_was_added(type(error))  # it may be sent on
+    return error

@@ -6,8 +6,9 @@ import os
 import re
 from typing import Any, NoReturn
 
-# The patterns of botocore.handlers, word for word: they stand in the message that callers see.
-_BUCKET = re.compile(r"^[a-zA-Z0-9.\-_]{1,255}$")
+# The patterns of botocore.handlers, word for word: they stand in the message that callers see. `re` compiles and keeps
+# them when they are first used, which is not when the package is imported.
+_BUCKET = r"^[a-zA-Z0-9.\-_]{1,255}$"
 _ACCESS_POINT_ARN = (
     r"^arn:(aws).*:(s3|s3-object-lambda):[a-z\-0-9]*:[0-9]{12}:accesspoint[/:]"
     r"[a-zA-Z0-9\-.]{1,63}$"
@@ -16,7 +17,7 @@ _OUTPOST_ARN = (
     r"^arn:(aws).*:s3-outposts:[a-z\-0-9]+:[0-9]{12}:outpost[/:]"
     r"[a-zA-Z0-9\-]{1,63}[/:]accesspoint[/:][a-zA-Z0-9\-]{1,63}$"
 )
-_ARN = re.compile(f"{_ACCESS_POINT_ARN}|{_OUTPOST_ARN}")
+_ARN = f"{_ACCESS_POINT_ARN}|{_OUTPOST_ARN}"
 
 
 def check_bucket(bucket: Any) -> None:
@@ -28,10 +29,10 @@ def check_bucket(bucket: Any) -> None:
     """
     if not isinstance(bucket, str):
         raise TypeError(f"bucket must be a str, not {type(bucket).__name__}")
-    if not _BUCKET.search(bucket) and not _ARN.search(bucket):
+    if not re.search(_BUCKET, bucket) and not re.search(_ARN, bucket):
         _refuse(
-            f'Invalid bucket name "{bucket}": Bucket name must match the regex "{_BUCKET.pattern}" '
-            f'or be an ARN matching the regex "{_ARN.pattern}"'
+            f'Invalid bucket name "{bucket}": Bucket name must match the regex "{_BUCKET}" '
+            f'or be an ARN matching the regex "{_ARN}"'
         )
 
 

@@ -14,10 +14,10 @@ from s3bulk.config import S3ClientConfig
 # The original's bound; an application has one or two configs, a test suite many.
 MAXIMUM_CLIENTS = 4
 
-# botocore.utils.validate_region_name and is_valid_endpoint_url.
-_REGION = re.compile(r"^(?![0-9]+$)(?!-)[a-zA-Z0-9-]{,63}(?<!-)$")
-_USER_INFO = re.compile(r"^[^/]*//[^/?#]*@")
-_ENDPOINT = re.compile(r"^https?://[^/?#\s]", re.IGNORECASE)
+# botocore.utils.validate_region_name and is_valid_endpoint_url. `re` compiles and keeps them when they are first used.
+_REGION = r"^(?![0-9]+$)(?!-)[a-zA-Z0-9-]{,63}(?<!-)$"
+_USER_INFO = r"^[^/]*//[^/?#]*@"
+_ENDPOINT = r"^https?://[^/?#\s]"
 
 
 class CacheInfo(NamedTuple):
@@ -143,12 +143,14 @@ def _check_config(config: Any) -> None:
         from botocore.exceptions import InvalidS3AddressingStyleError
 
         raise InvalidS3AddressingStyleError(s3_addressing_style=config.addressing_style)
-    if config.region is not None and not _REGION.match(config.region):
+    if config.region is not None and not re.match(_REGION, config.region):
         from botocore.exceptions import InvalidRegionError
 
         raise InvalidRegionError(region_name=config.region)
-    if config.endpoint_url is not None and _USER_INFO.match(config.endpoint_url):
-        # Not shown: it may be a password.
-        raise ValueError("Invalid endpoint: a user name or password in it is not used; give access_key and secret_key")
-    if config.endpoint_url is not None and not _ENDPOINT.match(config.endpoint_url):
-        raise ValueError(f"Invalid endpoint: {config.endpoint_url}")
+    url = config.endpoint_url
+    if url is not None and (re.match(_USER_INFO, url) or not re.match(_ENDPOINT, url, re.IGNORECASE)):
+        if "@" in url:  # Not shown: it may be a password.
+            raise ValueError(
+                "Invalid endpoint: a user name or password in it is not used; give access_key and secret_key"
+            )
+        raise ValueError(f"Invalid endpoint: {url}")

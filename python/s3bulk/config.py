@@ -28,3 +28,13 @@ class S3ClientConfig:
     addressing_style: AddressingStyle = "auto"
     access_key: str | None = None
     secret_key: str | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        """Everything but the secret key, and a password that somebody wrote into the endpoint."""
+        endpoint = self.endpoint_url
+        if "@" in (endpoint or ""):
+            endpoint = "***@" + endpoint.rpartition("@")[2]
+        return (
+            f"{type(self).__name__}(endpoint_url={endpoint!r}, region={self.region!r}, "
+            f"addressing_style={self.addressing_style!r}, access_key={self.access_key!r})"
+        )

@@ -13,6 +13,7 @@ from s3bulk._content_type import guess_content_type
 from s3bulk._log import CREATED_BUCKET, logger
 from s3bulk._parameters import check_bucket, check_key, path_of
 from s3bulk.client import Client
+from s3bulk.limited import unlimited
 
 
 def ensure_bucket_exists(s3_client: Any, bucket: str, region: str) -> None:
@@ -120,7 +121,7 @@ def upload_folder(
     if isinstance(s3_client, Client):
         return s3_client.upload_folder(local_dir, bucket, key_prefix).done
     check_bucket(bucket)
-    return plain.upload_folder(s3_client, path_of(local_dir), bucket, key_prefix).done
+    return plain.upload_folder(unlimited(s3_client), path_of(local_dir), bucket, key_prefix).done
 
 
 def download_prefix_to_folder(
@@ -147,9 +148,9 @@ def download_prefix_to_folder(
     if isinstance(s3_client, Client):
         return s3_client.download_prefix(bucket, key_prefix, local_dir).done
     check_bucket(bucket)
-    return plain.download_prefix(s3_client, bucket, key_prefix, path_of(local_dir)).done
+    return plain.download_prefix(unlimited(s3_client), bucket, key_prefix, path_of(local_dir)).done
 
 
 def _through(s3_client: Any) -> Any:
     """What plain calls are made on; `None` where our own client works natively."""
-    return s3_client._boto3_half.in_the_way() if isinstance(s3_client, Client) else s3_client
+    return s3_client._boto3_half.in_the_way() if isinstance(s3_client, Client) else unlimited(s3_client)

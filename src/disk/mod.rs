@@ -17,6 +17,8 @@ mod standing;
 mod starvation;
 mod temporary;
 mod threads;
+#[cfg(all(test, unix))]
+mod unprivileged;
 mod walk;
 
 pub use buffers::{Buffer, Buffers};

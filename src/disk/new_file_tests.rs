@@ -151,6 +151,7 @@ mod unix {
     use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, symlink};
 
     use super::*;
+    use crate::disk::unprivileged::{give_away, unprivileged};
 
     fn bits(path: &Path) -> u32 {
         fs::metadata(path).unwrap().mode() & 0o7777
@@ -214,19 +215,26 @@ mod unix {
         }
     }
 
+    /// Another group of this user's, to which it may give a file; the same one where it has no other.
+    fn another_group(group: u32) -> u32 {
+        let groups = rustix::process::getgroups().unwrap();
+        groups.iter().map(|each| each.as_raw()).find(|each| *each != group).unwrap_or(group)
+    }
+
     #[test]
     fn a_replaced_file_keeps_its_owner_where_that_is_allowed() {
-        if !rustix::process::geteuid().is_root() {
-            return;
-        }
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("file");
         fs::write(&path, "old").unwrap();
-        chown(&path, Some(12), Some(34)).unwrap();
+        let before = fs::metadata(&path).unwrap();
+        // Only root may give a file to somebody else.
+        let owner =
+            if rustix::process::geteuid().is_root() { (12, 34) } else { (before.uid(), another_group(before.gid())) };
+        chown(&path, Some(owner.0), Some(owner.1)).unwrap();
         fs::set_permissions(&path, PermissionsExt::from_mode(0o4750)).unwrap();
         put(&path, "new").unwrap();
         let now = fs::metadata(&path).unwrap();
-        assert_eq!((now.uid(), now.gid(), now.mode() & 0o7777), (12, 34, 0o4750));
+        assert_eq!((now.uid(), now.gid(), now.mode() & 0o7777), (owner.0, owner.1, 0o4750));
     }
 
     #[test]
@@ -317,17 +325,18 @@ mod unix {
 
     #[test]
     fn a_folder_that_takes_no_temporary_file_is_an_error_and_the_old_bytes_stay() {
-        if rustix::process::geteuid().is_root() {
-            return; // for root no folder is closed
-        }
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("file");
         fs::write(&path, "old").unwrap();
+        give_away(root.path());
+        give_away(&path);
         fs::set_permissions(root.path(), PermissionsExt::from_mode(0o500)).unwrap();
-        let error = put(&path, "new").unwrap_err();
+        let error = unprivileged(|| put(&path, "new")).unwrap_err();
         fs::set_permissions(root.path(), PermissionsExt::from_mode(0o700)).unwrap();
         assert!(matches!(error.kind(), Kind::Io(io::ErrorKind::PermissionDenied, _)), "{error}");
         assert_eq!(content(&path), "old");
+        unprivileged(|| put(&path, "new")).unwrap();
+        assert_eq!(content(&path), "new", "the mode alone stood in the way");
     }
 
     #[cfg(target_os = "linux")]

@@ -294,15 +294,18 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn links_are_followed_and_a_closed_file_is_an_io_error() {
+        use crate::disk::unprivileged::{give_away, unprivileged};
         use std::os::unix::fs::{PermissionsExt, symlink};
         let (folder, path) = file(b"x");
         let link = folder.path().join("link");
         symlink("file", &link).unwrap();
         assert_eq!(Source::open(&link).unwrap().size(), 1);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
-        match Source::open(&path) {
-            Ok(_) => assert!(rustix::process::geteuid().is_root()),
-            Err(error) => assert!(matches!(error.kind(), Kind::Io(io::ErrorKind::PermissionDenied, _))),
-        }
+        give_away(folder.path());
+        give_away(&path);
+        let error = unprivileged(|| Source::open(&path)).unwrap_err();
+        assert!(matches!(error.kind(), Kind::Io(io::ErrorKind::PermissionDenied, _)), "{error}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+        assert_eq!(unprivileged(|| Source::open(&path)).unwrap().size(), 1, "the mode alone stood in the way");
     }
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import pickle
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from s3bulk import Report, TransferOptions, download_prefix_to_folder, logger, upload_folder
 
 from tests.python.conftest import files_below, put_all, stored, write_all
@@ -90,6 +91,40 @@ def test_an_error_with_a_report_pickles(own: Any, bucket: str, judge: Any, tmp_p
     again = pickle.loads(pickle.dumps(caught.value))
     assert (type(again), str(again)) == (IsADirectoryError, str(caught.value))
     assert [name for name, _ in again.report.failed] == ["a"]
+
+
+def test_an_error_of_boto3s_keeps_its_report_and_notes_from_process_to_process(
+    failing_upload: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(ClientError) as caught:
+        upload_folder(failing_upload, tmp_path, "no-such-bucket", "p")
+    error: Any = caught.value
+    again: Any = error
+    for _ in range(2):
+        again = pickle.loads(pickle.dumps(again))
+        assert (type(again), again.response, again.__notes__) == (ClientError, error.response, error.__notes__)
+        assert [name for name, _ in again.report.failed] == [name for name, _ in error.report.failed]
+        assert again.report.not_begun == error.report.not_begun
+    assert copy.copy(error).report is error.report
+
+
+def test_errors_of_boto3_that_are_not_ours_pickle_as_they_did(failing_upload: Any, tmp_path: Path) -> None:
+    with pytest.raises(ClientError):
+        upload_folder(failing_upload, tmp_path, "no-such-bucket", "p")
+    other = ClientError({"Error": {"Code": "1"}}, "PutObject")
+    assert b"s3bulk" not in pickle.dumps(other)
+    assert pickle.loads(pickle.dumps(other)).response == other.response
+
+
+def test_a_report_that_holds_the_error_that_carries_it_pickles(tmp_path: Path) -> None:
+    write_all(tmp_path, {"f": b"x"})
+    client = MagicMock()
+    client.put_object.side_effect = EndpointConnectionError(endpoint_url="http://h")
+    with pytest.raises(EndpointConnectionError) as caught:
+        upload_folder(client, tmp_path, "b", "p")
+    again: Any = pickle.loads(pickle.dumps(caught.value))
+    assert again.report.failed == [("p/f", again)]
+    assert str(again) == str(caught.value)
 
 
 # A MagicMock is the third kind of client.

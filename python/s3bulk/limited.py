@@ -1,0 +1,73 @@
+"""`with_options`: other limits for the transfers of any client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from s3bulk.client import Client
+from s3bulk.options import TransferOptions
+
+
+class LimitedClient:
+    """A caller's client with the limits of its transfers; everything else of it is the client's own."""
+
+    _client: Any
+    _options: TransferOptions
+
+    def __init__(self, client: Any, options: TransferOptions) -> None:
+        """Keeps both; `with_options` is what applications call."""
+        object.__setattr__(self, "_client", client)
+        object.__setattr__(self, "_options", options)
+
+    @property
+    def options(self) -> TransferOptions:
+        """The limits of its transfers."""
+        return self._options
+
+    def __getattr__(self, name: str) -> Any:
+        """Asks the client."""
+        # Only what the class itself has not. Interpreter, debugger and copy ask for names with "_" in passing.
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self._client, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Sets it on the client."""
+        setattr(self._client, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        """Deletes it from the client."""
+        delattr(self._client, name)
+
+    def __repr__(self) -> str:
+        """The client and its options."""
+        return f"<s3bulk.LimitedClient {self._client!r} {self._options!r}>"
+
+
+def with_options(s3_client: Any, options: TransferOptions) -> Any:
+    """The same client, connections and credentials, with other limits for the transfers made with what is returned.
+
+    A boto3 client, or anything else with its methods, is taken as it is and not changed. As long as its transfers are
+    plain calls on it, one at a time, the limits have nothing to act on: how many attempts a call has and how long it
+    waits is for that client's own configuration to say.
+
+    Args:
+        s3_client: Client of `make_s3_client`, a boto3 client, or anything with its methods.
+        options: The limits.
+
+    Returns:
+        A client for the functions of this package, which is in everything else the client given.
+
+    Raises:
+        TypeError: `options` is no `TransferOptions`.
+    """
+    if isinstance(s3_client, Client):
+        return s3_client.with_options(options)
+    if not isinstance(options, TransferOptions):
+        raise TypeError(f"options must be TransferOptions, not {type(options).__name__}")
+    return LimitedClient(unlimited(s3_client), options)
+
+
+def unlimited(s3_client: Any) -> Any:
+    """The client itself, where this is one with limits."""
+    return s3_client._client if isinstance(s3_client, LimitedClient) else s3_client
