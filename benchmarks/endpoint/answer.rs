@@ -6,7 +6,7 @@ use crate::encoding::escape;
 use crate::list;
 use crate::request::Request;
 use crate::response::Response;
-use crate::store::{Object, Store, Upload};
+use crate::store::{Body, Object, Store, Upload};
 
 const LAST_MODIFIED: &str = "Thu, 01 Jan 2026 00:00:00 GMT";
 
@@ -120,8 +120,11 @@ fn complete_multipart_upload(request: &Request, store: &Store) -> Response {
     let upload = tables.uploads.remove(&request.parameter("uploadId").unwrap_or_default());
     let Some(mut upload) = upload else { return Response::error(404, "NoSuchUpload") };
     let etag = format!("\"{}-{}\"", tables.next(), upload.parts.len());
-    let body = crate::store::Body::joined(upload.parts.into_values());
-    upload.headers.extend(kept_headers(request));
+    let body = Body::joined(upload.parts.into_values());
+    // What the last request says stands for what the first one said.
+    let last_said = kept_headers(request);
+    upload.headers.retain(|(name, _)| last_said.iter().all(|(said, _)| said != name));
+    upload.headers.extend(last_said);
     let Some(bucket) = tables.buckets.get_mut(&request.bucket) else { return Response::error(404, "NoSuchBucket") };
     let (content_type, headers) = (upload.content_type, upload.headers);
     bucket.insert(request.key.clone(), Object { body, etag: etag.clone(), content_type, headers });

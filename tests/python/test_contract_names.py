@@ -20,6 +20,8 @@ from s3bulk import S3ClientConfig
 # Issue 3, for all that `import s3bulk` brings in. Five sixths of it are the standard library's: a dataclass, a logger,
 # `Path` and `Any` in annotations are the contract's.
 _IMPORT_MILLISECONDS = 30
+# What the bare interpreter takes where that was measured. On a slower machine both take longer.
+_BARE_MILLISECONDS = 8
 
 
 def _shape(function: Any) -> tuple[list[tuple[str, Any, Any]], Any]:
@@ -119,9 +121,13 @@ def test_importing_the_package_is_quick() -> None:
         bare.append(_processor_milliseconds("pass"))
         whole.append(_processor_milliseconds("import s3bulk"))
         # The least of each: who shares the machine and its caches can only make it longer.
-        if len(whole) >= 5 and min(whole) - min(bare) < _IMPORT_MILLISECONDS:
+        if len(whole) >= 5 and min(whole) - min(bare) < _allowed(min(bare)):
             break
-    assert min(whole) - min(bare) < _IMPORT_MILLISECONDS
+    assert min(whole) - min(bare) < _allowed(min(bare))
+
+
+def _allowed(bare: float) -> float:
+    return _IMPORT_MILLISECONDS * max(1.0, bare / _BARE_MILLISECONDS)
 
 
 def test_neither_a_client_nor_a_working_transfer_imports_boto3(moto: Any, moto_bucket: str, tmp_path: Path) -> None:
