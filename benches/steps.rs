@@ -106,6 +106,7 @@ fn client(endpoint_url: String) -> Client {
             session_token: None,
         },
         ca_bundle: None,
+        proxies: s3bulk::config::Proxies::default(),
     };
     Client::new(config, TransferOptions::default()).unwrap()
 }

@@ -105,6 +105,39 @@ pub struct ClientConfig {
     pub credentials: CredentialSource,
     /// PEM file that replaces the system's trusted certificates (`AWS_CA_BUNDLE`).
     pub ca_bundle: Option<PathBuf>,
+    /// Proxies on the way.
+    pub proxies: Proxies,
+}
+
+/// Proxies by the scheme of the request, and what goes past them. The default is none.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Proxies {
+    /// URL of the proxy for `http://` endpoints, with user name and password if it wants them.
+    pub http: Option<Secret>,
+    /// URL of the proxy for `https://` endpoints.
+    pub https: Option<Secret>,
+    /// Hosts that are asked directly, as in `NO_PROXY`; the machine itself and its metadata service always are.
+    pub no_proxy: String,
+}
+
+impl Proxies {
+    /// Those of the environment, as boto3 reads them: lower case wins, even when it is empty.
+    pub fn from_environment() -> Self {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let read = |lower: &str, upper: &str| {
+            variable(lower).or_else(|| variable(upper)).filter(|value| !value.trim().is_empty())
+        };
+        // A CGI server puts the client's `Proxy` header into HTTP_PROXY (CVE-2016-5385).
+        let http = if variable("REQUEST_METHOD").is_some() { "http_proxy" } else { "HTTP_PROXY" };
+        Self {
+            http: read("http_proxy", http).map(Secret::new),
+            https: read("https_proxy", "HTTPS_PROXY").map(Secret::new),
+            no_proxy: read("no_proxy", "NO_PROXY").unwrap_or_default(),
+        }
+    }
 }
 
 impl ClientConfig {
@@ -232,7 +265,21 @@ mod tests {
             addressing_style: style,
             credentials: CredentialSource::DefaultChain { profile: None },
             ca_bundle: None,
+            proxies: Proxies::default(),
         }
+    }
+
+    #[test]
+    fn proxies_are_read_as_boto3_reads_them() {
+        let set = |pairs: &'static [(&str, &str)]| {
+            Proxies::read(|name| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+        };
+        let both = set(&[("HTTP_PROXY", "U"), ("http_proxy", "l"), ("HTTPS_PROXY", "S"), ("NO_PROXY", "n")]);
+        assert_eq!((both.http.as_ref().unwrap().expose(), both.https.as_ref().unwrap().expose()), ("l", "S"));
+        assert_eq!(both.no_proxy, "n");
+        assert_eq!(set(&[("HTTPS_PROXY", "S"), ("https_proxy", "")]), Proxies::default());
+        assert_eq!(set(&[("HTTP_PROXY", "U"), ("REQUEST_METHOD", "GET")]), Proxies::default());
+        assert_eq!(set(&[("ALL_PROXY", "a"), ("all_proxy", "a")]), Proxies::default());
     }
 
     #[test]

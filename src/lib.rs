@@ -6,7 +6,7 @@
 //! use std::sync::Arc;
 //!
 //! use s3bulk::client::Client;
-//! use s3bulk::config::{AddressingStyle, ClientConfig, CredentialSource, Secret, TransferOptions};
+//! use s3bulk::config::{AddressingStyle, ClientConfig, CredentialSource, Proxies, Secret, TransferOptions};
 //! use s3bulk::flow::Cancel;
 //! use s3bulk::transfer::{Engine, Host, SilentHost};
 //!
@@ -22,6 +22,7 @@
 //!         session_token: None,
 //!     },
 //!     ca_bundle: None,
+//!     proxies: Proxies::from_environment(),
 //! };
 //! let engine = Engine::new(Client::new(config, TransferOptions::default())?);
 //! let folder = tempfile::tempdir()?; // an empty one makes no request

@@ -37,6 +37,7 @@ class NativeClient:
         session_token: str | None,
         profile: str | None,
         ca_bundle: str | None,
+        proxies: dict[str, str],
     ) -> NativeClient:
         """Makes a client; no network I/O.
 
@@ -49,9 +50,10 @@ class NativeClient:
             session_token: Token of temporary keys.
             profile: Profile of the shared files; `None` is `default`.
             ca_bundle: PEM file that replaces the trusted certificates.
+            proxies: URLs of the proxies for `http` and `https`, and under `no` the hosts that are asked directly.
 
         Raises:
-            ValueError: An endpoint or PEM file that can't be used.
+            ValueError: An endpoint, PEM file or proxy that can't be used.
         """
 
     def with_options(self, options: TransferOptions) -> NativeClient:

@@ -21,6 +21,7 @@ class Environment:
         profile: Named profile; `None` is the default one.
         endpoint_url: Endpoint of a config that has none.
         ca_bundle: PEM file that replaces the trusted certificates.
+        proxies: Proxies by scheme, and under `no` the hosts that are asked directly.
     """
 
     access_key: str | None = None
@@ -29,6 +30,7 @@ class Environment:
     profile: str | None = None
     endpoint_url: str | None = None
     ca_bundle: str | None = None
+    proxies: dict[str, str] = field(default_factory=dict, repr=False)
 
 
 def read_environment(*, static_keys: bool, own_endpoint: bool) -> Environment:
@@ -54,6 +56,7 @@ def read_environment(*, static_keys: bool, own_endpoint: bool) -> Environment:
         profile=profile,
         endpoint_url=None if own_endpoint else _endpoint(files, settings),
         ca_bundle=_ca_bundle(settings),
+        proxies=_proxies(),
     )
 
 
@@ -141,3 +144,16 @@ def _ca_bundle(settings: dict[str, str]) -> str | None:
         # Older versions of botocore switch verification off here; newer ones refuse, and so do we.
         raise InvalidConfigError(error_msg="Invalid CA bundle: AWS_CA_BUNDLE or REQUESTS_CA_BUNDLE is empty")
     return bundle
+
+
+def _proxies() -> dict[str, str]:
+    # What urllib.request.getproxies_environment finds, without the import. Lower case wins, even when it is empty; a
+    # CGI server puts its client's `Proxy` header into HTTP_PROXY.
+    proxies = {}
+    for name in ("http", "https", "no"):
+        is_foreign = name == "http" and "REQUEST_METHOD" in os.environ
+        upper = "" if is_foreign else os.environ.get(f"{name.upper()}_PROXY", "")
+        value = os.environ.get(f"{name}_proxy", upper)
+        if value.strip():
+            proxies[name] = value
+    return proxies

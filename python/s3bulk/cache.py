@@ -120,6 +120,7 @@ def make_s3_client(config: S3ClientConfig) -> Any:
         session_token=environment.session_token,
         profile=environment.profile,
         ca_bundle=environment.ca_bundle,
+        proxies=environment.proxies,
     )
     return Client(config, None, native, Boto3Half(config, environment))
 

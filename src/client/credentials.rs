@@ -1,6 +1,6 @@
 //! Identities for both planes: static keys, or the SDK's default chain behind one cache that refreshes in time.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
@@ -29,7 +29,7 @@ pub struct CredentialCache {
     source: CredentialSource,
     region: String,
     http: SdkHttp,
-    chain: OnceCell<DefaultCredentialsChain>,
+    chain: OnceCell<Box<dyn ProvideCredentials>>,
     known: Mutex<Option<Known>>,
     refreshing: tokio::sync::Mutex<()>,
 }
@@ -83,15 +83,25 @@ impl CredentialCache {
         })
     }
 
-    fn peek(&self) -> Option<Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn slot(&self) -> MutexGuard<'_, Option<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The identity that still holds, while another request fetches the next one.
+    fn still_valid(&self) -> Option<Identity> {
+        self.slot().as_ref().filter(|known| !known.has_expired(SystemTime::now())).map(|known| known.identity.clone())
     }
 
     async fn current(&self) -> Result<Identity> {
-        let _one_at_a_time = self.refreshing.lock().await;
-        let known = self.peek();
+        let _one_at_a_time = match self.refreshing.try_lock() {
+            Ok(turn) => turn,
+            Err(_) => match self.still_valid() {
+                Some(identity) => return Ok(identity),
+                None => self.refreshing.lock().await,
+            },
+        };
         let now = SystemTime::now();
-        if let Some(known) = &known
+        if let Some(known) = self.slot().as_ref()
             && (!known.is_due(now) || (!known.has_expired(now) && known.tried.elapsed() < BETWEEN_TRIES))
         {
             return Ok(known.identity.clone());
@@ -100,16 +110,14 @@ impl CredentialCache {
             Ok(credentials) => {
                 let fresh = Known::new(credentials);
                 let identity = fresh.identity.clone();
-                *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(fresh);
+                *self.slot() = Some(fresh);
                 Ok(identity)
             }
-            Err(error) => match known {
+            Err(error) => match self.slot().as_mut() {
                 // The old ones still hold: S3 decides, and there will be another try in a second.
-                Some(mut known) if !known.has_expired(now) => {
+                Some(known) if !known.has_expired(now) => {
                     known.tried = Instant::now();
-                    let identity = known.identity.clone();
-                    *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
-                    Ok(identity)
+                    Ok(known.identity.clone())
                 }
                 _ => Err(error),
             },
@@ -132,14 +140,14 @@ impl CredentialCache {
         })
     }
 
-    async fn build_chain(&self, profile: Option<&str>) -> DefaultCredentialsChain {
+    async fn build_chain(&self, profile: Option<&str>) -> Box<dyn ProvideCredentials> {
         let region = Region::new(self.region.clone());
         let config = ProviderConfig::default().with_http_client(self.http.clone()).with_region(Some(region.clone()));
         let mut builder = DefaultCredentialsChain::builder().region(region).configure(config);
         if let Some(profile) = profile {
             builder = builder.profile_name(profile);
         }
-        builder.build().await
+        Box::new(builder.build().await)
     }
 }
 
@@ -165,14 +173,16 @@ impl Identities for SharedCredentials {
     }
 
     fn known(&self) -> Option<Identity> {
-        let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.0.slot();
         let known = known.as_ref()?;
         (!known.is_due(SystemTime::now())).then(|| known.identity.clone())
     }
 
-    fn forget(&self) {
-        if matches!(self.0.source, CredentialSource::DefaultChain { .. }) {
-            *self.0.known.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    fn forget(&self, used: &Identity) {
+        let mut known = self.0.slot();
+        let same = known.as_ref().is_some_and(|known| known.identity.data::<Credentials>() == used.data());
+        if same && matches!(self.0.source, CredentialSource::DefaultChain { .. }) {
+            *known = None;
         }
     }
 }
@@ -193,7 +203,15 @@ impl ProvideCredentials for SharedCredentials {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::task::Poll;
+
+    use tokio::sync::Semaphore;
+
     use super::*;
+    use crate::wire::pool::{Pool, Timeouts};
+    use crate::wire::proxy::Routes;
+    use crate::wire::tls::Tls;
 
     #[test]
     fn credentials_are_refreshed_five_minutes_or_a_quarter_early() {
@@ -202,5 +220,95 @@ mod tests {
             let expiry = now + Duration::from_secs(lifetime);
             assert_eq!(refresh_time(now, expiry), expiry - Duration::from_secs(early), "{lifetime}");
         }
+    }
+
+    /// Hands out credentials `key1`, `key2`, ... when it is allowed to, each valid for so long.
+    #[derive(Debug)]
+    struct Numbered {
+        lifetime: Duration,
+        given: AtomicUsize,
+        allowed: Semaphore,
+    }
+
+    impl ProvideCredentials for Numbered {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            future::ProvideCredentials::new(async {
+                self.allowed.acquire().await.map_err(CredentialsError::provider_error)?.forget();
+                let number = self.given.fetch_add(1, SeqCst) + 1;
+                let expiry = Some(SystemTime::now() + self.lifetime);
+                Ok(Credentials::new(format!("key{number}"), "secret", None, expiry, "test"))
+            })
+        }
+    }
+
+    fn numbered(lifetime: Duration, allowed: usize) -> (SharedCredentials, Arc<Numbered>) {
+        let provider = Arc::new(Numbered { lifetime, given: AtomicUsize::new(0), allowed: Semaphore::new(allowed) });
+        let pool = Pool::new(Tls::new(None).unwrap(), Routes::default(), Duration::from_secs(1));
+        let timeouts = Timeouts { connect: Duration::from_secs(1), read: Duration::from_secs(1) };
+        let source = CredentialSource::DefaultChain { profile: None };
+        let cache = CredentialCache::new(source, "r".into(), SdkHttp::new(pool, timeouts));
+        assert!(cache.chain.set(Box::new(provider.clone() as Arc<dyn ProvideCredentials>)).is_ok());
+        (SharedCredentials(cache), provider)
+    }
+
+    fn key(identity: &Identity) -> &str {
+        identity.data::<Credentials>().unwrap().access_key_id()
+    }
+
+    #[tokio::test]
+    async fn a_late_refusal_of_old_credentials_leaves_the_new_ones() {
+        let (shared, provider) = numbered(Duration::from_secs(3600), 9);
+        let old = shared.identity().await.unwrap();
+        shared.forget(&old);
+        assert!(shared.known().is_none());
+        let new = shared.identity().await.unwrap();
+        shared.forget(&old);
+        assert_eq!(shared.known().as_ref().map(key), Some("key2"));
+        shared.forget(&new);
+        assert_eq!((key(&shared.identity().await.unwrap()), provider.given.load(SeqCst)), ("key3", 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_early_refresh_makes_nobody_else_wait() {
+        let (shared, provider) = numbered(Duration::from_secs(3600), 1);
+        let old = shared.identity().await.unwrap();
+        {
+            let mut known = shared.0.slot();
+            let known = known.as_mut().unwrap();
+            known.refresh_at = Some(SystemTime::now());
+            known.tried -= BETWEEN_TRIES;
+        }
+        assert!(shared.known().is_none());
+        let mut first = shared.identity();
+        assert!(asked_once(&mut first).await.is_none(), "the provider has not answered");
+        assert_eq!(key(&shared.identity().await.unwrap()), key(&old));
+        provider.allowed.add_permits(1);
+        assert_eq!((key(&first.await.unwrap()), provider.given.load(SeqCst)), ("key2", 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_valid_credentials_all_wait_for_one_look_up() {
+        let (shared, provider) = numbered(Duration::from_secs(3600), 0);
+        let mut waiting: Vec<_> = (0..8).map(|_| shared.identity()).collect();
+        for one in &mut waiting {
+            assert!(asked_once(one).await.is_none());
+        }
+        provider.allowed.add_permits(8);
+        for one in waiting {
+            assert_eq!(key(&one.await.unwrap()), "key1");
+        }
+        assert_eq!(provider.given.load(SeqCst), 1);
+    }
+
+    /// What a future has to say when it is asked once.
+    async fn asked_once<T>(work: &mut BoxFuture<T>) -> Option<T> {
+        std::future::poll_fn(|context| match work.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
     }
 }

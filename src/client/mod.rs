@@ -30,6 +30,7 @@ use crate::wire::body::BoxFuture;
 use crate::wire::checksum::Accepted;
 use crate::wire::endpoint::Endpoints;
 use crate::wire::pool::{Pool, Timeouts};
+use crate::wire::proxy::Routes;
 use crate::wire::retry::Retry;
 use crate::wire::sign::Clock;
 use crate::wire::tls::Tls;
@@ -37,7 +38,8 @@ use crate::wire::tls::Tls;
 /// The sockets that a forked child has from its parent, to be closed without a word to the other side.
 pub use crate::wire::socket::inherited_descriptors;
 
-/// The longest any connection may take, whatever the options of a client on the same pool say.
+/// The longest any connection may take, whatever the options of a client on the same pool say. Kernels give up sooner:
+/// Linux after 127 s (tcp(7), `tcp_syn_retries`).
 const LONGEST_CONNECT: Duration = Duration::from_secs(300);
 
 /// A client. Clones share everything.
@@ -55,7 +57,8 @@ impl Client {
     pub fn new(config: ClientConfig, options: TransferOptions) -> Result<Self> {
         config.validate()?;
         options.validate()?;
-        let pool = Pool::new(Tls::new(config.ca_bundle.as_deref())?, LONGEST_CONNECT);
+        let routes = Routes::new(&config.proxies)?;
+        let pool = Pool::new(Tls::new(config.ca_bundle.as_deref())?, routes, LONGEST_CONNECT);
         let http = SdkHttp::new(pool.clone(), timeouts(&options));
         let cache = CredentialCache::new(config.credentials.clone(), config.region.clone(), http);
         let credentials = SharedCredentials(cache);
@@ -144,16 +147,30 @@ impl Client {
         let mut retry = Retry::new(&self.options);
         loop {
             retry.begin();
+            // Before: another request may learn meanwhile that the bucket is elsewhere.
+            let target = self.wire.endpoints.target(bucket).await;
             let error = match send().await {
                 Ok(done) => return Ok(done),
                 Err(error) => error.during(operation).of_object(bucket, key),
             };
-            let error = match self.wire.endpoints.target(bucket).await {
+            let error = match target {
                 Ok(target) => error.at_endpoint(&target.endpoint()),
                 Err(unresolved) => return Err(unresolved.during(operation)),
             };
             self.wire.pause(&mut retry, error, bucket, window).await?;
         }
+    }
+}
+
+impl Client {
+    /// Runs a request of the SDK, which takes its identity from where the data plane does.
+    async fn signed<T>(&self, request: impl Future<Output = Result<T>>) -> Result<T> {
+        let identity = self.wire.identity().await?;
+        let answer = request.await;
+        if let Err(error) = &answer {
+            self.wire.look_at_expiry(error, &identity);
+        }
+        answer
     }
 }
 
@@ -169,7 +186,7 @@ macro_rules! send {
             Some(settings) => operation.config_override(settings),
             None => operation,
         };
-        operation.send().await.map_err($crate::client::failure::from_sdk)
+        $client.signed(async { operation.send().await.map_err($crate::client::failure::from_sdk) }).await
     }};
 }
 pub(crate) use send;

@@ -11,7 +11,8 @@ use crate::wire::checksum::Algorithm;
 
 /// How often an abort is repeated while parts that were under way still arrive (S3 API, AbortMultipartUpload).
 const ABORTS: u32 = 3;
-/// Between two aborts.
+/// Between two aborts, longer each time: parts of ours were stopped before, and what the network still holds is there
+/// within a round trip.
 const BETWEEN_ABORTS: Duration = Duration::from_millis(50);
 
 /// An upload that has begun and must end in Complete or Abort.

@@ -1,5 +1,6 @@
 //! The native client and its transfers.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use super::options;
 use super::report::PyReport;
 use super::wait::{Caller, WARNING, run};
 use crate::client::Client;
-use crate::config::{AddressingStyle, ClientConfig, CredentialSource, Secret, TransferOptions};
+use crate::config::{AddressingStyle, ClientConfig, CredentialSource, Proxies, Secret, TransferOptions};
 use crate::error::{Error, Result};
 use crate::transfer::{Engine, Host, LocalFile, Report};
 
@@ -108,7 +109,7 @@ impl Drop for NativeClient {
 impl NativeClient {
     #[new]
     #[pyo3(signature = (*, endpoint_url, region, addressing_style, access_key, secret_key, session_token, profile,
-                        ca_bundle))]
+                        ca_bundle, proxies))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of the one place that makes clients")]
     fn new(
         py: Python<'_>,
@@ -120,6 +121,7 @@ impl NativeClient {
         session_token: Option<String>,
         profile: Option<String>,
         ca_bundle: Option<PathBuf>,
+        mut proxies: HashMap<String, String>,
     ) -> PyResult<Self> {
         let credentials = match (access_key, secret_key) {
             (Some(access_key), Some(secret_key)) => CredentialSource::Static {
@@ -129,9 +131,14 @@ impl NativeClient {
             },
             _ => CredentialSource::DefaultChain { profile },
         };
+        let proxies = Proxies {
+            http: proxies.remove("http").map(Secret::new),
+            https: proxies.remove("https").map(Secret::new),
+            no_proxy: proxies.remove("no").unwrap_or_default(),
+        };
         let build = || {
             let addressing_style = AddressingStyle::from_name(addressing_style)?;
-            let config = ClientConfig { endpoint_url, region, addressing_style, credentials, ca_bundle };
+            let config = ClientConfig { endpoint_url, region, addressing_style, credentials, ca_bundle, proxies };
             let options = TransferOptions::default();
             let engine = Engine::new(Client::new(config.clone(), options.clone())?);
             Ok(Self::assemble(config, options, engine))

@@ -281,7 +281,8 @@ impl Engine {
             let error = match wire.attempt(&request, limits).await {
                 Ok(mut response) => match read_whole(&mut response, object).await {
                     Ok((frames, size)) => return Ok(Whole { frames, size, reserved }),
-                    Err(Stopped::Failed(error)) => {
+                    // One whose bytes are damaged is begun again by who asked for it, and by nobody else.
+                    Err(Stopped::Failed(error)) if *error.kind() != Kind::ChecksumMismatch => {
                         response.discard();
                         error.during("GetObject").of_object(&object.bucket, &object.key)
                     }

@@ -19,6 +19,10 @@ use crate::wire::retry::Retry;
 /// Bytes that are written at once: fewer system calls, and long enough for a disk to stream.
 const BATCH: usize = 256 << 10;
 
+/// New bytes that are worth the attempts anew: about what the slowest transfer that counts as one (1 KiB/s) brings within
+/// the default read timeout. With less, one that trickles would go on for ever.
+const PROGRESS: u64 = 64 << 10;
+
 /// An object as it was found.
 #[derive(Debug, Clone)]
 pub struct Remote {
@@ -179,7 +183,7 @@ impl Engine {
                     }
                     let read = self.read(&mut response, from, file, &mut digest, &mut done).await;
                     // Only new bytes: what is begun again and cut again must come to an end.
-                    if done > furthest {
+                    if done >= furthest + PROGRESS {
                         furthest = done;
                         retry.progressed();
                     }

@@ -211,7 +211,7 @@ impl Engine {
             };
             let gone = error.code() == Some("NoSuchUpload");
             // An earlier attempt may have gone through without an answer. Only content can tell.
-            let was_sent = !matches!(error.kind(), Kind::Connect | Kind::ConnectTimeout);
+            let was_sent = !matches!(error.kind(), Kind::Connect | Kind::ConnectTimeout | Kind::Proxy);
             unanswered |= was_sent && classify(&error) == Class::Transient;
             if unanswered && self.is_stored(upload, parts, size, crc64).await {
                 // The same bytes may have stood there before: then the upload is still open. They are stored either

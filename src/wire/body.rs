@@ -4,8 +4,9 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -74,15 +75,78 @@ impl Payload {
 /// What others may know of a body and do to it while hyper has it.
 #[derive(Debug, Default)]
 pub struct BodyState {
+    held: AtomicBool,
     stopped: AtomicBool,
     finished: AtomicBool,
     error: OnceLock<Error>,
+    /// Whom to wake when a held body is stopped.
+    waiting: Mutex<Option<Waker>>,
+    source: Mutex<SourceTime>,
+}
+
+/// How long a body has waited for its file: time in which the server owes nothing (PITFALLS 5.12).
+#[derive(Debug, Default, Clone, Copy)]
+pub struct SourceTime {
+    /// Since when it waits now.
+    since: Option<Instant>,
+    before: Duration,
+    /// When the last wait ended.
+    pub ended: Option<Instant>,
+}
+
+impl SourceTime {
+    /// Whether it waits now.
+    pub fn is_waiting(&self) -> bool {
+        self.since.is_some()
+    }
+
+    /// The time so far.
+    pub fn total(&self) -> Duration {
+        self.before + self.since.map(|since| since.elapsed()).unwrap_or_default()
+    }
+
+    fn note(&mut self, is_waiting: bool) {
+        match (self.since, is_waiting) {
+            (None, true) => self.since = Some(Instant::now()),
+            (Some(since), false) => {
+                let now = Instant::now();
+                *self = Self { since: None, before: self.before + (now - since), ended: Some(now) };
+            }
+            _ => {}
+        }
+    }
 }
 
 impl BodyState {
+    /// Gives out no more bytes, and does not end either: the connection stays whole while the answer is read.
+    pub fn hold(&self) {
+        self.held.store(true, Ordering::Release);
+    }
+
     /// Ends the body with an error at its next frame, so that hyper closes the connection.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
+        if let Some(waker) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            waker.wake();
+        }
+    }
+
+    /// Whether a held body has to wait on; it is woken when that changes.
+    fn waits_to_be_stopped(&self, context: &Context<'_>) -> bool {
+        if !self.held.load(Ordering::Acquire) {
+            return false;
+        }
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.waker().clone());
+        !self.stopped.load(Ordering::Acquire)
+    }
+
+    /// How long the body has waited for its file.
+    pub fn source_time(&self) -> SourceTime {
+        *self.source.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_source(&self, is_waiting: bool) {
+        self.source.lock().unwrap_or_else(PoisonError::into_inner).note(is_waiting);
     }
 
     /// Whether every byte was handed to hyper.
@@ -152,6 +216,9 @@ impl http_body::Body for RequestBody {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
         let this = self.get_mut();
+        if this.state.waits_to_be_stopped(context) {
+            return Poll::Pending;
+        }
         if let Some(gate) = &mut this.gate {
             ready!(gate.as_mut().poll(context));
             this.gate = None;
@@ -183,7 +250,9 @@ impl http_body::Body for RequestBody {
                     this.pending = read_next(source, at, remaining);
                 }
                 let Some(pending) = &mut this.pending else { return Poll::Ready(None) };
-                let bytes = match ready!(pending.as_mut().poll(context)) {
+                let read = pending.as_mut().poll(context);
+                this.state.note_source(read.is_pending());
+                let bytes = match ready!(read) {
                     Ok(bytes) => bytes,
                     Err(error) => return this.fail(error),
                 };
@@ -296,6 +365,17 @@ mod tests {
         state.stop();
         assert!(pull(body).await.is_err());
         assert!(!state.is_finished());
+    }
+
+    #[tokio::test]
+    async fn a_held_body_waits_until_it_is_stopped() {
+        let (mut body, state) = RequestBody::new(Payload::Bytes(Bytes::from_static(b"abc")), None, None);
+        state.hold();
+        let asked = tokio::spawn(async move { body.frame().await });
+        tokio::task::yield_now().await;
+        assert!(!asked.is_finished());
+        state.stop();
+        assert!(asked.await.unwrap().unwrap().is_err());
     }
 
     #[tokio::test]

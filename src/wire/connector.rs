@@ -13,10 +13,12 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tower_service::Service;
 
+use super::proxy::{Proxy, Routes};
 use super::resolve::Resolver;
-use super::socket::{Socket, WRITE_STALL_LIMIT};
+use super::socket::{Socket, Stream, WRITE_STALL_LIMIT};
 use super::tls::{Tls, handshake_error, server_name};
 use super::traffic::Traffic;
+use super::tunnel::{failed, tunnel};
 use crate::error::{Error, Kind, Result};
 
 /// How long one address has the field alone (RFC 8305 section 5, "Connection Attempt Delay").
@@ -28,6 +30,7 @@ pub struct Connector(Arc<Shared>);
 
 struct Shared {
     resolver: Resolver,
+    routes: Routes,
     tls: Arc<Tls>,
     limit: Duration,
     traffic: Arc<Traffic>,
@@ -38,8 +41,8 @@ pub const SURPLUS: &str = "there are connections enough";
 
 impl Connector {
     /// A connector that gives up after `limit`; a request with a shorter limit gives up earlier.
-    pub fn new(tls: Arc<Tls>, limit: Duration, traffic: Arc<Traffic>) -> Self {
-        Self(Arc::new(Shared { resolver: Resolver::default(), tls, limit, traffic }))
+    pub fn new(tls: Arc<Tls>, routes: Routes, limit: Duration, traffic: Arc<Traffic>) -> Self {
+        Self(Arc::new(Shared { resolver: Resolver::default(), routes, tls, limit, traffic }))
     }
 }
 
@@ -72,13 +75,34 @@ impl Shared {
         let Some(_turn) = traffic.turn().await else {
             return Err(Error::new(Kind::Connect, SURPLUS));
         };
-        let tcp = self.reach(host, port).await?;
+        let proxy = self.routes.proxy(uri);
+        let stream = match proxy {
+            Some(proxy) => self.to_proxy(proxy).await?,
+            None => Stream::Plain(self.reach(host, port).await?),
+        };
         if !secure {
-            return Ok(Socket::plain(tcp, traffic.connected()));
+            return Ok(Socket::new(stream, traffic.connected(), proxy.is_some()));
         }
+        let stream = match (stream, proxy) {
+            (mut stream, Some(proxy)) => {
+                tunnel(&mut stream, proxy, host, port).await?;
+                stream
+            }
+            (stream, None) => stream,
+        };
+        Ok(Socket::new(self.handshake(stream, host).await?, traffic.connected(), false))
+    }
+
+    async fn to_proxy(&self, proxy: &Proxy) -> Result<Stream> {
+        let unreachable = |error: Error| failed(proxy, "can't be reached", Some(error));
+        let stream = Stream::Plain(self.reach(&proxy.host, proxy.port).await.map_err(unreachable)?);
+        if proxy.is_https { self.handshake(stream, &proxy.host).await } else { Ok(stream) }
+    }
+
+    async fn handshake(&self, stream: Stream, host: &str) -> Result<Stream> {
         let connector = self.tls.connector()?;
-        let tls = connector.connect(server_name(host)?, tcp).await.map_err(|error| handshake_error(error, host))?;
-        Ok(Socket::tls(tls, traffic.connected()))
+        let tls = connector.connect(server_name(host)?, stream).await.map_err(|error| handshake_error(error, host))?;
+        Ok(Stream::Tls(Box::new(tls)))
     }
 
     /// The first address that answers; the next one starts when the one before has failed or had its head start.

@@ -92,10 +92,28 @@ impl Endpoints {
         if let Some(known) = self.targets.read().unwrap_or_else(PoisonError::into_inner).get(bucket) {
             return Ok(known.clone());
         }
-        let target = Arc::new(self.resolve(bucket, &self.region(bucket)).await?);
+        loop {
+            let region = self.region(bucket);
+            let target = Arc::new(self.resolve(bucket, &region).await?);
+            if self.remember(bucket, &region, &target) {
+                return Ok(target);
+            }
+        }
+    }
+
+    /// Remembers where requests of a bucket go, unless another region was learned while that was found out.
+    fn remember(&self, bucket: &str, region: &str, target: &Arc<Target>) -> bool {
         let mut targets = self.targets.write().unwrap_or_else(PoisonError::into_inner);
+        if self.region(bucket) != region {
+            return false;
+        }
         targets.insert(bucket.to_owned(), target.clone());
-        Ok(target)
+        true
+    }
+
+    /// Whether requests of a bucket go elsewhere by now than the one that went to `endpoint`.
+    pub async fn moved_from(&self, bucket: &str, endpoint: &str) -> bool {
+        self.target(bucket).await.is_ok_and(|target| target.endpoint() != endpoint)
     }
 
     /// The region that requests of a bucket are signed for, as far as known.
@@ -104,17 +122,22 @@ impl Endpoints {
         regions.get(bucket).unwrap_or(&self.config.region).clone()
     }
 
-    /// Remembers where a bucket really is. False when that can't help. With an endpoint of the caller's own nothing is
-    /// followed: it names the place itself. What is known already helps too: another request has learned it since the
-    /// one that failed was signed.
+    /// Remembers where a bucket really is, once: two places that name each other must not send us to and fro. False when
+    /// that can't help. With an endpoint of the caller's own nothing is followed: it names the place itself. What is
+    /// known already helps too: another request has learned it since the one that failed was signed.
     pub fn learn_region(&self, bucket: &str, region: &str) -> bool {
         if self.config.endpoint_url.is_some() || region.is_empty() {
             return false;
         }
-        if self.region(bucket) != region {
-            self.regions.write().unwrap_or_else(PoisonError::into_inner).insert(bucket.to_owned(), region.to_owned());
-            self.targets.write().unwrap_or_else(PoisonError::into_inner).remove(bucket);
+        {
+            let mut regions = self.regions.write().unwrap_or_else(PoisonError::into_inner);
+            match regions.get(bucket) {
+                Some(known) => return known == region,
+                None if self.config.region == region => return true,
+                None => regions.insert(bucket.to_owned(), region.to_owned()),
+            };
         }
+        self.targets.write().unwrap_or_else(PoisonError::into_inner).remove(bucket);
         true
     }
 
@@ -169,6 +192,7 @@ mod tests {
             addressing_style: style,
             credentials: CredentialSource::DefaultChain { profile: None },
             ca_bundle: None,
+            proxies: crate::config::Proxies::default(),
         })
     }
 
@@ -230,8 +254,22 @@ mod tests {
         // Many requests may be told at once; each is worth sending again.
         assert!(aws.learn_region("bucket", "eu-west-1"));
         assert!(!aws.learn_region("bucket", ""));
-        assert_eq!(aws.target("bucket").await.unwrap().region, "eu-west-1");
+        // Where it was sent back to, nobody is sent again.
+        assert!(!aws.learn_region("bucket", "us-east-1"));
+        let target = aws.target("bucket").await.unwrap();
+        assert_eq!((target.region.as_str(), target.is_https()), ("eu-west-1", true));
+        assert!(aws.moved_from("bucket", "https://bucket.s3.us-east-1.amazonaws.com").await);
+        assert!(!aws.moved_from("bucket", "https://bucket.s3.eu-west-1.amazonaws.com").await);
         assert!(!endpoints(Some("http://h"), "us-east-1", AddressingStyle::Auto).learn_region("b", "eu-west-1"));
+    }
+
+    #[tokio::test]
+    async fn what_was_found_out_before_a_region_was_learned_is_not_remembered() {
+        let aws = endpoints(None, "us-east-1", AddressingStyle::Auto);
+        let stale = Arc::new(aws.resolve("bucket", "us-east-1").await.unwrap());
+        assert!(aws.learn_region("bucket", "eu-west-1"));
+        assert!(!aws.remember("bucket", "us-east-1", &stale));
+        assert_eq!(aws.target("bucket").await.unwrap().region, "eu-west-1");
     }
 
     #[tokio::test]

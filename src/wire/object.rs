@@ -162,16 +162,14 @@ impl Wire {
             (None, 0) => EMPTY_SHA256,
             (None, _) => UNSIGNED,
         };
-        let identity = match self.identities.known() {
-            Some(identity) => identity,
-            None => self.identities.identity().await.map_err(at)?,
-        };
+        let identity = self.identity().await.map_err(at)?;
         sign_head(&mut head, hash, &identity, &target.region, self.clock.now())?;
         let answer = self.pool.send(&head, &request.payload, &limits.sending(true)).await.map_err(at)?;
-        let body_finished = answer.body_finished;
+        let body_finished = answer.unfinished.is_none();
         let response = ServerResponse::new(answer, limits.options.read_timeout, limits.window.cloned());
         if !response.status.is_success() {
             let (error, lost) = Box::pin(response.into_error(request.method == Method::HEAD)).await;
+            self.look_at_expiry(&error, &identity);
             return Err(Failed { error: at(error), document_lost: lost && !body_finished });
         }
         if !body_finished {

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use super::body::{BodyState, BoxFuture, Payload, RequestBody};
 use super::connector::{Connector, SURPLUS};
 use super::failure::{from_hyper, is_cut_write};
+use super::proxy::Routes;
 use super::socket::ConnectionHandle;
 use super::tls::Tls;
 use super::traffic::Traffic;
@@ -29,16 +30,18 @@ pub const READ_BUFFER: usize = 128 << 10;
 /// Objects may have as much metadata as S3 allows in many small headers. hyper's own limit is 100, and it prepares room
 /// for all of them at each answer: 64 KiB for this many, so that only answers that need it are read this way.
 const MAXIMUM_HEADERS: usize = 2048;
-/// How often a request is sent again at once because a kept connection turned out to be closed.
+/// How often a request is sent again at once because a kept connection turned out to be closed. The first other one may
+/// have been idle for as long; a third time it is no coincidence (PITFALLS 1.6).
 const STALE_RESENDS: usize = 2;
-/// How often a request that was refused a connection of its own looks for a free one.
+/// How often a request that was refused a connection of its own looks for a free one. Each look costs no time; one is
+/// nearly always enough, since a connection is refused only when others are as many as the requests.
 const SURPLUS_WAITS: usize = 3;
 /// How hyper says that there are more headers than it has room for.
 const HEAD_TOO_LARGE: &str = "message head is too large";
 /// How long `100 Continue` is waited for (RFC 9110 section 10.1.1 leaves it to the client; curl waits 1 s).
 const CONTINUE_LIMIT: Duration = Duration::from_secs(1);
-/// The slowest transfer that counts as one, in bytes per second.
-pub const MINIMUM_RATE: u64 = 1 << 10;
+/// The slowest transfer that counts as one, in bytes per second (DESIGN.md decision 2).
+const MINIMUM_RATE: f64 = 1024.0;
 
 /// Limits of time for one request.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +71,7 @@ pub struct Pool {
     client: Client<Connector, RequestBody>,
     /// For the rare answers with more headers than usual; opens no connection before there is one.
     wide: Client<Connector, RequestBody>,
+    routes: Routes,
     traffic: Arc<Traffic>,
     wide_traffic: Arc<Traffic>,
 }
@@ -78,13 +82,29 @@ pub struct Answer {
     pub response: Response<Incoming>,
     /// What is known of the connection.
     pub connection: Option<ConnectionHandle>,
-    /// Whether the whole request body had been handed over when the head came.
-    pub body_finished: bool,
+    /// The request's body, when the head came before its end.
+    pub unfinished: Option<Unfinished>,
+}
+
+/// A body that the server did not want to the end. It is held, so that the answer can be read: a connection that is
+/// closed takes along what was not read yet. When nobody reads any more, body and connection end.
+pub struct Unfinished {
+    state: Arc<BodyState>,
+    connection: Option<ConnectionHandle>,
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        self.state.stop();
+        if let Some(connection) = &self.connection {
+            connection.kill();
+        }
+    }
 }
 
 impl Pool {
     /// A pool whose connections must stand within `connect_limit`, whatever a request allows.
-    pub fn new(tls: Tls, connect_limit: Duration) -> Self {
+    pub fn new(tls: Tls, routes: Routes, connect_limit: Duration) -> Self {
         let tls = Arc::new(tls);
         let (traffic, wide_traffic) = (Arc::<Traffic>::default(), Arc::<Traffic>::default());
         let mut builder = Client::builder(TokioExecutor::new());
@@ -94,10 +114,10 @@ impl Pool {
             .http1_max_buf_size(READ_BUFFER)
             .retry_canceled_requests(true)
             .set_host(false);
-        let client = builder.build(Connector::new(tls.clone(), connect_limit, traffic.clone()));
+        let client = builder.build(Connector::new(tls.clone(), routes.clone(), connect_limit, traffic.clone()));
         builder.http1_max_headers(MAXIMUM_HEADERS);
-        let wide = builder.build(Connector::new(tls, connect_limit, wide_traffic.clone()));
-        Self { client, wide, traffic, wide_traffic }
+        let wide = builder.build(Connector::new(tls, routes.clone(), connect_limit, wide_traffic.clone()));
+        Self { client, wide, routes, traffic, wide_traffic }
     }
 
     /// Sends a request. `head` holds everything but the body.
@@ -145,6 +165,9 @@ impl Pool {
         *request.method_mut() = head.method().clone();
         *request.uri_mut() = head.uri().clone();
         *request.headers_mut() = head.headers().clone();
+        if let Some(authorization) = self.routes.authorization(head.uri()) {
+            request.headers_mut().insert(http::header::PROXY_AUTHORIZATION, authorization);
+        }
         if let Some(gate) = gate {
             request.headers_mut().insert(http::header::EXPECT, http::HeaderValue::from_static("100-continue"));
             hyper::ext::on_informational(&mut request, move |_| gate.notify_one());
@@ -158,12 +181,12 @@ impl Pool {
                 if let Some(connection) = &connection {
                     connection.served();
                 }
-                let body_finished = guard.state.is_finished();
-                if !body_finished {
+                let unfinished = (!guard.state.is_finished()).then(|| {
                     // hyper would go on sending the rest into the void.
-                    guard.state.stop();
-                }
-                Ok(Answer { response, connection, body_finished })
+                    guard.state.hold();
+                    Unfinished { state: guard.state.clone(), connection: connection.clone() }
+                });
+                Ok(Answer { response, connection, unfinished })
             }
             Err(error) => {
                 // The body's own error is the cause; the network's is its consequence.
@@ -187,7 +210,7 @@ impl Pool {
         let mut answer = pin!(client.request(request));
         let began = Instant::now();
         let mut deadline = began + limits.connect.min(limits.read);
-        let mut counted = (began, 0);
+        let mut counted = (began, 0, Duration::ZERO);
         loop {
             let expired = tokio::time::sleep_until(deadline.into());
             tokio::select! {
@@ -203,24 +226,36 @@ impl Pool {
                 deadline = began + limits.connect;
                 continue;
             };
+            let source = guard.state.source_time();
+            if source.is_waiting() {
+                // The server waits for our file, not we for the server.
+                deadline = now + limits.read;
+                continue;
+            }
             // A kept connection wrote last for another request, perhaps long ago.
-            let quiet_since = connection.last_write().max(began);
-            if now - quiet_since >= limits.read {
+            let quiet_since = connection.last_write().max(began).max(source.ended.unwrap_or(began));
+            if now.saturating_duration_since(quiet_since) >= limits.read {
                 let text = format!("no answer within {:?}", limits.read);
                 return Err(Error::new(Kind::ReadTimeout, text));
             }
-            let (at, written) = counted;
-            if !guard.state.is_finished() && now - at >= limits.read {
+            let (at, written, waited) = counted;
+            let time = (now - at).saturating_sub(source.total() - waited);
+            if !guard.state.is_finished() && time >= limits.read {
                 let moved = connection.written() - written;
-                if moved < MINIMUM_RATE * (now - at).as_secs() && written > 0 {
-                    let text = format!("the server took only {moved} bytes in {:?}", now - at);
+                if is_too_slow(moved, time) && written > 0 {
+                    let text = format!("the server took only {moved} bytes in {time:?}");
                     return Err(Error::new(Kind::ReadTimeout, text));
                 }
-                counted = (now, connection.written());
+                counted = (now, connection.written(), source.total());
             }
             deadline = quiet_since + limits.read;
         }
     }
+}
+
+/// Whether so many bytes in so much time are no transfer any more.
+pub fn is_too_slow(bytes: u64, time: Duration) -> bool {
+    (bytes as f64) < MINIMUM_RATE * time.as_secs_f64()
 }
 
 /// Why one sending failed.

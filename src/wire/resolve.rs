@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 /// How long an answer is used. S3's own records live 5 s and more; long enough that a burst of connections asks once.
 const FRESH: Duration = Duration::from_secs(10);
-/// How long an address that could not be reached is tried last.
+/// How long an address that could not be reached is tried last. In three answers' time a front end that has gone is out
+/// of DNS, and one that only stumbled is back.
 const BAD: Duration = Duration::from_secs(30);
 
 /// Looks up names for a pool.

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 
 use super::error_document::parse_error;
 use super::failure::from_hyper;
-use super::pool::{Answer, MINIMUM_RATE};
+use super::pool::{Answer, Unfinished, is_too_slow};
 use super::socket::ConnectionHandle;
 use crate::error::{Error, Kind, Result};
 use crate::flow::Window;
@@ -18,8 +18,6 @@ use crate::flow::Window;
 const ERROR_LIMIT: usize = 64 << 10;
 /// Longest time for it: an answer that says no is not worth more.
 const ERROR_TIME: Duration = Duration::from_secs(1);
-/// The time over which the rate is averaged.
-const RATE_WINDOW: Duration = Duration::from_secs(60);
 
 /// An answer with a good status.
 pub struct ServerResponse {
@@ -28,12 +26,16 @@ pub struct ServerResponse {
     /// Headers as they came; values may be any bytes.
     pub headers: HeaderMap,
     body: Incoming,
+    /// The longest time without a byte; also the time over which the rate is averaged.
     read_timeout: Duration,
+    /// Whether an answer that trickles is good: white space says that S3 is at work.
+    patient: bool,
     /// Time spent waiting and bytes that came, since the rate was last judged.
     waited: (Duration, u64),
     window: Option<Window>,
     connection: Option<ConnectionHandle>,
     ended: bool,
+    _unfinished: Option<Unfinished>,
 }
 
 impl ServerResponse {
@@ -45,11 +47,18 @@ impl ServerResponse {
             headers: parts.headers,
             body,
             read_timeout,
+            patient: false,
             waited: (Duration::ZERO, 0),
             window,
             connection: answer.connection,
             ended: false,
+            _unfinished: answer.unfinished,
         }
+    }
+
+    /// Waits as long as there comes a byte now and then.
+    pub fn patient(self) -> Self {
+        Self { patient: true, ..self }
     }
 
     /// A header's text, if it is text.
@@ -99,11 +108,11 @@ impl ServerResponse {
     fn judge_rate(&mut self, waited: Duration, bytes: u64) -> Result<()> {
         self.waited.0 += waited;
         self.waited.1 += bytes;
-        if self.waited.0 < RATE_WINDOW {
+        if self.waited.0 < self.read_timeout {
             return Ok(());
         }
         let (time, bytes) = std::mem::take(&mut self.waited);
-        if bytes < MINIMUM_RATE * time.as_secs() {
+        if is_too_slow(bytes, time) && !self.patient {
             return Err(Error::new(Kind::ReadTimeout, format!("only {bytes} bytes came in {time:?}")));
         }
         Ok(())

@@ -7,7 +7,8 @@ use crate::error::{Error, Kind, ServiceError};
 
 /// First pause of transient errors; doubled each time. AWS SDKs, `retry_mode = standard` of 2026 ("new retries").
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// First pause when S3 throttles: it asks for less, not for the same again.
+/// First pause when S3 throttles: it asks for less, not for the same again. `THROTTLING_RETRY_DELAY_BASE` of the AWS SDK for
+/// JavaScript.
 const FIRST_THROTTLE_PAUSE: Duration = Duration::from_millis(500);
 /// Longest pause until a descriptor may have come back: those of small units do so within milliseconds.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(200);
@@ -15,9 +16,11 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 /// Time that throttling may cost one request (DESIGN.md decision 2).
 const THROTTLE_TIME: Duration = Duration::from_secs(120);
-/// How often an object is fetched again whose checksum was wrong: more often it is the stored value that is wrong.
+/// How often an object is fetched again whose checksum was wrong: after that it is the stored value that is wrong
+/// (PITFALLS 2.14).
 const CHECKSUM_REFETCHES: u32 = 2;
-/// After so many cut writes in a row the answer is asked for before the body.
+/// After so many cut writes in a row the answer is asked for before the body: one happens to every busy server, and to ask
+/// costs a round trip (PITFALLS 1.1).
 const CUT_WRITES: u32 = 2;
 
 /// What a failure calls for.
@@ -51,6 +54,11 @@ pub fn classify(error: &Error) -> Class {
             Class::Transient
         }
         Kind::BadResponse => Class::Transient,
+        // As what lies below: not reached is worth another try, refused is not.
+        Kind::Proxy => match std::error::Error::source(error).and_then(|below| below.downcast_ref::<Error>()) {
+            Some(below) => classify(below),
+            None => Class::Fatal,
+        },
         Kind::ChecksumMismatch => Class::Damaged,
         _ => Class::Fatal,
     }
@@ -85,6 +93,9 @@ fn classify_service(service: &ServiceError) -> Class {
         "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => Class::ExpiredCredentials,
         "RequestTimeTooSkewed" | "RequestExpired" => Class::ClockSkew,
         _ => match service.status {
+            // Without the right to know more, this header is all that tells (PITFALLS 2.9). Whether it helps shows where
+            // the request went.
+            403 => region_in(&service.headers, "x-amz-bucket-region").map_or(Class::Fatal, Class::WrongRegion),
             429 | 503 => Class::Throttle,
             408 | 500 | 502 | 504 => Class::Transient,
             // An error document in a good answer (Complete, Copy) is a failed operation.
@@ -99,11 +110,13 @@ fn elsewhere(service: &ServiceError) -> Option<String> {
     let says_so = matches!(service.status, 301 | 307)
         || matches!(service.code.as_str(), "PermanentRedirect" | "TemporaryRedirect" | "AuthorizationHeaderMalformed")
         || (service.status == 400 && service.code == "400");
-    let find = |list: &[(String, String)], name: &str| {
-        list.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone())
-    };
-    let region = find(&service.headers, "x-amz-bucket-region").or_else(|| find(&service.details, "Region"))?;
+    let region =
+        region_in(&service.headers, "x-amz-bucket-region").or_else(|| region_in(&service.details, "Region"))?;
     says_so.then_some(region)
+}
+
+fn region_in(list: &[(String, String)], name: &str) -> Option<String> {
+    list.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone())
 }
 
 /// The attempts of one operation.
@@ -285,11 +298,14 @@ mod tests {
             (301, "301"),
             (400, "400"),
             (400, "AuthorizationHeaderMalformed"),
+            (403, "AccessDenied"),
+            (403, "403"),
         ] {
             let class = classify(&answered_with(status, code, region));
             assert_eq!(class, Class::WrongRegion("eu-west-1".into()), "{status} {code}");
         }
-        assert_eq!(classify(&answered_with(403, "AccessDenied", region)), Class::Fatal);
+        assert_eq!(classify(&answered_with(404, "NoSuchKey", region)), Class::Fatal);
+        assert_eq!(classify(&answered_with(403, "RequestTimeTooSkewed", region)), Class::ClockSkew);
     }
 
     #[test]

@@ -85,10 +85,66 @@ impl ConnectionHandle {
     }
 }
 
+/// What a socket's bytes go through. TLS may lie in TLS, where a proxy is spoken to over it.
 #[derive(Debug)]
-enum Stream {
+pub enum Stream {
+    /// TCP as it is.
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    /// TLS whose handshake is done.
+    Tls(Box<TlsStream<Stream>>),
+}
+
+impl Stream {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.get_ref().0.tcp(),
+        }
+    }
+}
+
+macro_rules! either {
+    ($stream:expr, $poll:ident($($argument:expr),*)) => {
+        match $stream {
+            Stream::Plain(stream) => Pin::new(stream).$poll($($argument),*),
+            Stream::Tls(stream) => Pin::new(stream).$poll($($argument),*),
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        either!(self.get_mut(), poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        either!(self.get_mut(), poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        either!(self.get_mut(), poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self.get_mut(), poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self.get_mut(), poll_shutdown(cx))
+    }
 }
 
 /// The socket of one connection, plain or under TLS.
@@ -96,6 +152,7 @@ enum Stream {
 pub struct Socket {
     stream: Stream,
     handle: ConnectionHandle,
+    is_proxied: bool,
     slot: Option<&'static AtomicI32>,
     stall: Option<Pin<Box<Blocked>>>,
     _counted: Counted,
@@ -109,23 +166,11 @@ struct Blocked {
 }
 
 impl Socket {
-    /// A plain connection.
-    pub fn plain(stream: TcpStream, counted: Counted) -> TokioIo<Self> {
-        Self::new(Stream::Plain(stream), counted)
-    }
-
-    /// A connection whose handshake is done.
-    pub fn tls(stream: TlsStream<TcpStream>, counted: Counted) -> TokioIo<Self> {
-        Self::new(Stream::Tls(Box::new(stream)), counted)
-    }
-
-    fn new(stream: Stream, counted: Counted) -> TokioIo<Self> {
-        let tcp = match &stream {
-            Stream::Plain(tcp) => tcp,
-            Stream::Tls(tls) => tls.get_ref().0,
-        };
-        let slot = register(tcp);
-        TokioIo::new(Self { stream, handle: ConnectionHandle::new(), slot, stall: None, _counted: counted })
+    /// A connection. One that leads to a proxy which reads the requests itself gets whole URLs to read.
+    pub fn new(stream: Stream, counted: Counted, is_proxied: bool) -> TokioIo<Self> {
+        let slot = register(stream.tcp());
+        let handle = ConnectionHandle::new();
+        TokioIo::new(Self { stream, handle, is_proxied, slot, stall: None, _counted: counted })
     }
 
     fn refuse_if_killed(&self) -> io::Result<()> {
@@ -187,7 +232,7 @@ impl Drop for Socket {
 
 impl Connection for Socket {
     fn connected(&self) -> Connected {
-        Connected::new().extra(self.handle.clone())
+        Connected::new().proxy(self.is_proxied).extra(self.handle.clone())
     }
 }
 
@@ -195,10 +240,7 @@ impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.refuse_if_killed()?;
         let before = buf.filled().len();
-        let read = match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        };
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
             self.handle.0.answered.store(true, Relaxed);
         }
@@ -209,10 +251,7 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.refuse_if_killed()?;
-        let written = match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        };
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.watch(cx, written)
     }
 
@@ -222,26 +261,17 @@ impl AsyncWrite for Socket {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.refuse_if_killed()?;
-        let written = match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-        };
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.watch(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.stream {
-            Stream::Plain(stream) => stream.is_write_vectored(),
-            Stream::Tls(stream) => stream.is_write_vectored(),
-        }
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.refuse_if_killed()?;
-        let flushed = match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        };
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         // Under TLS the write itself only fills a buffer: here is where it blocks.
         match flushed {
             Poll::Pending => self.watch(cx, Poll::Pending).map_ok(|_| ()),
@@ -254,9 +284,6 @@ impl AsyncWrite for Socket {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.refuse_if_killed()?;
-        match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -9,9 +9,10 @@ use http::Uri;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Connections that are made at once to a host that is not known yet; each that succeeds allows one more, so that their
-/// number doubles with each round trip. A burst of hundreds would overrun the server's backlog.
+/// number doubles with each round trip. A burst of hundreds would overrun the server's backlog: 128 is usual (Linux before
+/// 5.4, SOMAXCONN; Python's socketserver has 5).
 const FIRST_CONNECTS: usize = 4;
-/// The most at once.
+/// The most at once: half of the widest window that options have by default (512).
 const MOST_CONNECTS: usize = 256;
 
 /// The hosts of a pool.

@@ -1,5 +1,7 @@
 //! Connections that end at the worst moment, and many requests that meet the same fault at once.
 
+use std::time::Duration;
+
 use s3bulk::error::Kind;
 use s3bulk::flow::Cancel;
 
@@ -20,6 +22,25 @@ async fn a_refusal_is_seen_however_the_connection_ends() {
             assert_named(&error, &rig);
             rig.assert_clean().await;
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reason_that_comes_late_is_waited_for_and_no_byte_more_is_sent() {
+    for ending in [Ending::KeepOpen, Ending::FinAndDrain] {
+        let denied = Fault::status(403, "AccessDenied").at(Moment::BeforeBody).ending(ending);
+        let rule = Rule::new("fault").on(Operation::PutObject).then(denied);
+        let script = Script::new().rule(rule.then(Fault::DelayBody(Duration::from_millis(200))));
+        let single = s3bulk::config::TransferOptions { multipart_threshold: 64 << 20, ..crate::rig::options() };
+        let rig = Rig::with(script, single);
+        let error = rig.upload(&content(32 << 20)).await.unwrap_err();
+        assert_eq!((error.code(), error.context().attempts), (Some("AccessDenied"), 1), "{ending:?}: {error}");
+        // The answer was there: nobody had to ask again.
+        assert_eq!(rig.server.fired("fault"), 1, "{ending:?}");
+        let closed = rig.server.wait_until("the connection is closed", |stats| stats.connections_open == 0).await;
+        let stats = closed.unwrap();
+        assert!(stats.bytes_in < 16 << 20, "{ending:?}: {stats:?}");
+        rig.assert_clean().await;
     }
 }
 

@@ -116,3 +116,12 @@ async fn an_object_that_is_gone_or_grown_since_it_was_listed() {
     assert!(error.is_none() && done == ["p/grown"] && rig.server.fired("fault") == 1, "{error:?}");
     assert!(std::fs::read(rig.target().join("grown")).unwrap() == content(MIDDLING));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_bytes_are_fetched_three_times_and_no_more() {
+    for size in [SMALL, MIDDLING] {
+        let flip = on(Operation::GetObject).then(Fault::FlipBit { at: 500 });
+        let rig = crate::download_setup::fails(size, flip, is_kind(Kind::ChecksumMismatch)).await;
+        assert_eq!(rig.server.fired("fault"), 3, "{size}");
+    }
+}

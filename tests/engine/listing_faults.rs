@@ -117,7 +117,29 @@ async fn a_missing_bucket_is_an_error() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_page_is_no_end() {
-    is_whole(list().nth(1).then(ListFault::EmptyPage)).await;
+    for rule in [list().nth(1), list().nth(3), list().every(2), list().first(5)] {
+        is_whole(rule.then(ListFault::EmptyPage)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_says_that_there_is_more_where_nothing_else_does() {
+    is_whole(list().then(ListFault::FlagMissing)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_that_goes_in_circles_is_called_so() {
+    for number in [2, 3] {
+        let rig = filled(Script::new().page_size(3).rule(list().nth(number).then(ListFault::TokenToStart)), &KEYS);
+        let (done, _, error) = take(&rig).await;
+        let error = error.expect("an error");
+        // The first page comes a second time: its keys collide with themselves, which would blame the wrong one.
+        assert_eq!((error.kind(), rig.server.fired("fault")), (&Kind::BadResponse, 1), "{error}");
+        assert!(error.message().contains("repeats a page"), "{error}");
+        assert_listing(&error, &rig);
+        assert_eq!(done, KEYS[..done.len()]);
+        assert!(done.len() <= 3 * number);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

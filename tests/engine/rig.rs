@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use s3bulk::client::Client;
-use s3bulk::config::{AddressingStyle, ClientConfig, CredentialSource, Secret, TransferOptions};
+use s3bulk::config::{AddressingStyle, ClientConfig, CredentialSource, Proxies, Secret, TransferOptions};
 use s3bulk::error::{Error, Result};
 use s3bulk::flow::Cancel;
 use s3bulk::transfer::{Engine, Host, LocalFile, Report, SilentHost};
@@ -53,9 +53,13 @@ impl Rig {
     }
 
     pub fn with(script: Script, options: TransferOptions) -> Self {
-        let server = FaultServer::start(script);
+        Self::over(FaultServer::start(script), options, |_| ())
+    }
+
+    /// With a client that is configured otherwise.
+    pub fn over(server: FaultServer, options: TransferOptions, change: impl FnOnce(&mut ClientConfig)) -> Self {
         server.create_bucket("bucket");
-        let config = ClientConfig {
+        let mut config = ClientConfig {
             endpoint_url: Some(server.endpoint()),
             region: "us-east-1".into(),
             addressing_style: AddressingStyle::Path,
@@ -65,7 +69,9 @@ impl Rig {
                 session_token: None,
             },
             ca_bundle: None,
+            proxies: Proxies::default(),
         };
+        change(&mut config);
         let engine = Engine::new(Client::new(config, options).unwrap());
         Self { server, engine, folder: tempfile::tempdir().unwrap() }
     }

@@ -106,7 +106,11 @@ pub enum ListFault {
     TokenEmpty,
     /// The token leads to the same page again.
     TokenRepeated,
-    /// No `Contents`, `IsTruncated` true, a token that goes on from the same place.
+    /// The token leads to the first page again, by a name of its own.
+    TokenToStart,
+    /// There is no `IsTruncated`.
+    FlagMissing,
+    /// No `Contents`, `IsTruncated` true, a new token that goes on from the same place.
     EmptyPage,
     /// The document ends in the middle of a tag, the HTTP body is whole.
     BrokenXml,

@@ -52,9 +52,10 @@ pub fn list_objects(
         Some(ListFault::TokenRepeated) => {
             (truncated, next) = (true, Some(token.map_or_else(|| seal_token(""), str::to_owned)));
         }
+        Some(ListFault::TokenToStart) => (truncated, next) = (true, Some(seal_token(""))),
         Some(ListFault::EmptyPage) => {
             page.clear();
-            (truncated, next) = (true, Some(seal_token(after.as_deref().unwrap_or_default())));
+            (truncated, next) = (true, Some(another_token(token)));
         }
         _ => {}
     }
@@ -65,7 +66,9 @@ pub fn list_objects(
     inner += &element("Prefix", &name(prefix));
     inner += &element("KeyCount", &page.len().to_string());
     inner += &element("MaxKeys", &page_size.to_string());
-    inner += &element("IsTruncated", if truncated { "true" } else { "false" });
+    if fault != Some(ListFault::FlagMissing) {
+        inner += &element("IsTruncated", if truncated { "true" } else { "false" });
+    }
     if url {
         inner += &element("EncodingType", "url");
     }
@@ -98,10 +101,16 @@ fn seal_token(key: &str) -> String {
     BASE64_URL_SAFE.encode(format!("after:{key}"))
 }
 
+/// Another token for the place that one leads to.
+fn another_token(token: Option<&str>) -> String {
+    let plain = token.and_then(|token| BASE64_URL_SAFE.decode(token).ok()).unwrap_or_else(|| b"after:".to_vec());
+    BASE64_URL_SAFE.encode([b"again:".as_slice(), &plain].concat())
+}
+
 fn open_token(token: &str) -> Result<String, ErrorAnswer> {
     let plain = BASE64_URL_SAFE.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     plain
-        .and_then(|text| text.strip_prefix("after:").map(str::to_owned))
+        .and_then(|text| text.trim_start_matches("again:").strip_prefix("after:").map(str::to_owned))
         .ok_or_else(|| ErrorAnswer::new(400, "InvalidArgument", "The continuation token provided is incorrect"))
 }
 

@@ -57,3 +57,4 @@ pub use script::Script;
 pub use server::{FaultServer, TimedOut};
 pub use stats::Stats;
 pub use store::{Object, StoredChecksum};
+pub use tls::self_signed;

@@ -21,14 +21,19 @@ impl Request {
         let mut lines = text.split("\r\n");
         let mut words = lines.next()?.split(' ');
         let (method, target, version) = (words.next()?.to_owned(), words.next()?.to_owned(), words.next()?);
-        if !version.starts_with("HTTP/1.") || !target.starts_with('/') || words.next().is_some() {
+        // A proxy is given whole URLs, and a server has to take them too (RFC 9112 section 3.2.2).
+        let whole = match target.strip_prefix("http://") {
+            Some(rest) => &rest[rest.find('/')?..],
+            None => target.as_str(),
+        };
+        if !version.starts_with("HTTP/1.") || !whole.starts_with('/') || words.next().is_some() {
             return None;
         }
         let headers: Vec<(String, String)> = lines
             .take_while(|line| !line.is_empty())
             .map(|line| line.split_once(':').map(|(name, value)| (name.to_owned(), value.trim().to_owned())))
             .collect::<Option<_>>()?;
-        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        let (path, query) = whole.split_once('?').unwrap_or((whole, ""));
         let query = query
             .split('&')
             .filter(|pair| !pair.is_empty())

@@ -21,7 +21,8 @@
 //! | `ignore-range` `move-range=5` `flip-bit=10` `wrong-checksum` `weak-etag` | wrong content |
 //! | `set-header=Name:value` `remove-header=ETag` `set-status=200` `many-headers=1000` | other heads |
 //! | `error-inside-200=InternalError` | as CompleteMultipartUpload fails |
-//! | `list=token-missing\|token-empty\|token-repeated\|empty-page\|broken-xml\|ignore-encoding-type\|unsorted` | |
+//! | `list=token-missing\|token-empty\|token-repeated\|token-to-start\|flag-missing\|empty-page\|broken-xml` | |
+//! | `list=ignore-encoding-type\|unsorted` | |
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -148,6 +149,8 @@ fn simple_fault(name: &str, value: &str) -> Result<Fault, String> {
             "token-missing" => ListFault::TokenMissing,
             "token-empty" => ListFault::TokenEmpty,
             "token-repeated" => ListFault::TokenRepeated,
+            "token-to-start" => ListFault::TokenToStart,
+            "flag-missing" => ListFault::FlagMissing,
             "empty-page" => ListFault::EmptyPage,
             "broken-xml" => ListFault::BrokenXml,
             "ignore-encoding-type" => ListFault::IgnoreEncodingType,

@@ -19,15 +19,8 @@ pub struct Acceptor {
 impl Acceptor {
     /// The acceptor, and the certificate that a client has to trust, as PEM.
     pub fn new() -> Result<(Acceptor, String), Box<dyn std::error::Error>> {
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let certified = rcgen::generate_simple_self_signed(names)?;
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
-        // The provider is named: a second one in the tree must not make rustls panic over the choice.
-        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(vec![certified.cert.der().clone()], key)?;
-        Ok((Acceptor { acceptor: TlsAcceptor::from(Arc::new(config)) }, pem(certified.cert.der())))
+        let (acceptor, pem) = self_signed()?;
+        Ok((Acceptor { acceptor }, pem))
     }
 
     pub async fn accept(&self, stream: Stream, state: &State) -> Option<Stream> {
@@ -39,6 +32,19 @@ impl Acceptor {
         });
         Some(Stream::Tls(Box::new(secured)))
     }
+}
+
+/// An acceptor for this machine and for `s3.test`, and its certificate.
+pub fn self_signed() -> Result<(TlsAcceptor, String), Box<dyn std::error::Error>> {
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "s3.test".to_owned()];
+    let certified = rcgen::generate_simple_self_signed(names)?;
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
+    // The provider is named: a second one in the tree must not make rustls panic over the choice.
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key)?;
+    Ok((TlsAcceptor::from(Arc::new(config)), pem(certified.cert.der())))
 }
 
 /// RFC 7468, section 2: 64 columns.

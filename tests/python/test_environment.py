@@ -5,13 +5,15 @@ What the package resolves is compared with what boto3 resolves in the same envir
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
+from urllib.request import getproxies_environment
 
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import InvalidConfigError, PartialCredentialsError, ProfileNotFound
+from botocore.exceptions import InvalidConfigError, PartialCredentialsError, ProfileNotFound, ProxyConnectionError
 from s3bulk import S3ClientConfig, make_s3_client, upload_file
 from s3bulk._environment import read_environment
 
@@ -255,3 +257,45 @@ def test_the_half_has_the_config_of_the_original(server: Server) -> None:
     assert client.meta.config.s3["addressing_style"] == "virtual"
     assert client.meta.endpoint_url == server.endpoint_url
     assert isinstance(client.meta.config, Config)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"HTTP_PROXY": "http://upper", "http_proxy": "http://lower", "NO_PROXY": "a,b"},
+        {"HTTPS_PROXY": "http://upper", "https_proxy": ""},
+        {"HTTP_PROXY": "http://upper", "HTTPS_PROXY": "http://upper", "REQUEST_METHOD": "GET"},
+        {"http_proxy": "http://lower", "REQUEST_METHOD": "GET"},
+        {"NO_PROXY": "upper", "no_proxy": "lower"},
+    ],
+)
+def test_proxies_are_those_of_python(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    for name in ("http_proxy", "https_proxy", "no_proxy", "all_proxy", "request_method"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert read_environment(static_keys=True, own_endpoint=True).proxies == getproxies_environment()
+
+
+def test_a_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    for scheme in ("http", "https"):
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            port = closed.getsockname()[1]
+        monkeypatch.setenv(f"{scheme}_proxy", f"http://user:hush@127.0.0.1:{port}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        client = make_s3_client(S3ClientConfig(f"{scheme}://s3.test:{port}", "us-east-1", "path", "key", "secret"))
+        with pytest.raises(ProxyConnectionError) as caught:
+            upload_file(client, tmp_path / "file", "bucket", "key")
+        assert str(port) in str(caught.value)
+        assert "hush" not in str(caught.value)
+
+
+def test_a_proxy_that_cannot_be_used_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "socks5://user:hush@proxy:1080")
+    with pytest.raises(ValueError, match="socks5") as caught:
+        make_s3_client(S3ClientConfig("https://s3.test", "us-east-1", "path", "key", "secret"))
+    assert "hush" not in str(caught.value)
