@@ -93,8 +93,8 @@ impl Source {
             Error::new(Kind::Unsupported, "a file larger than the address space").caused_by(error).at_path(&self.path)
         })?;
         self.fill(into, 0, size)?;
-        // Where there was room for more and nothing more came, the end was seen.
-        let seen_end = into.capacity() > size;
+        // Where there was room for more and nothing more came, the end was seen; of nothing nothing was read.
+        let seen_end = size > 0 && into.capacity() > size;
         let longer = || read_at(&self.file, &mut [0], self.stamp.size).map_err(|error| self.unreadable(error));
         if into.len() != size || (!seen_end && longer()? != 0) { Err(self.changed()) } else { Ok(()) }
     }
@@ -288,7 +288,9 @@ mod tests {
     fn a_file_that_lies_about_its_size_is_refused() {
         let source = Source::open(Path::new("/proc/version")).unwrap();
         assert_eq!(source.size(), 0);
-        assert_eq!(*source.read_whole(&mut Vec::new()).unwrap_err().kind(), Kind::SourceChanged);
+        for mut into in [Vec::new(), Vec::with_capacity(1), Vec::with_capacity(4096)] {
+            assert_eq!(*source.read_whole(&mut into).unwrap_err().kind(), Kind::SourceChanged);
+        }
     }
 
     #[cfg(unix)]
