@@ -9,12 +9,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Bytes are counted in blocks of 1 KiB, so that a budget of many gigabytes fits a semaphore.
 const BLOCK: u64 = 1 << 10;
 
+/// Never spare, nor is a quarter of the whole: more than a unit of any kind takes (a small object 2 MiB and 8 KiB).
+const KEPT: u64 = 3 << 20;
+
 /// Bytes that buffers may take, handed out before the work starts and given back on drop.
 #[derive(Clone, Debug)]
 pub struct Budget {
     blocks: Arc<Semaphore>,
     total: u32,
-    /// Three quarters may be used as spare memory, so that what needs memory never waits for all of it.
+    /// A part may be used as spare memory. The rest suffices for any one unit that needs memory: those hold lanes, for
+    /// which the holders of spare memory may wait.
     spare: Arc<Semaphore>,
     spare_total: u32,
     /// How often spare memory was given back.
@@ -47,7 +51,8 @@ impl Budget {
     /// A budget of so many bytes.
     pub fn new(bytes: u64) -> Self {
         let total = u32::try_from(bytes.div_ceil(BLOCK)).unwrap_or(u32::MAX).max(1);
-        let spare_total = total / 4 * 3;
+        let kept = (total / 4).max((KEPT / BLOCK) as u32);
+        let spare_total = total.saturating_sub(kept);
         Self {
             blocks: Arc::new(Semaphore::new(total as usize)),
             total,
@@ -126,32 +131,35 @@ mod tests {
 
     #[tokio::test]
     async fn a_quarter_is_never_spare() {
-        let budget = Budget::new(8 << 10);
-        assert!(budget.try_reserve_spare(7 << 10).is_none());
-        assert!(budget.reserve_spare(7 << 10, Duration::MAX).await.is_none());
-        let spare = budget.try_reserve_spare(6 << 10).unwrap();
+        let budget = Budget::new(16 << 20);
+        assert!(budget.try_reserve_spare(13 << 20).is_none());
+        assert!(budget.reserve_spare(13 << 20, Duration::MAX).await.is_none());
+        let spare = budget.try_reserve_spare(12 << 20).unwrap();
         assert!(budget.try_reserve_spare(1).is_none());
-        assert!(budget.try_reserve(2 << 10).is_some());
+        assert!(budget.try_reserve(4 << 20).is_some());
         drop(spare);
-        assert!(budget.try_reserve_spare(6 << 10).is_some());
+        assert!(budget.try_reserve_spare(12 << 20).is_some());
         assert_eq!(budget.in_use(), 0);
+        let small = Budget::new(4 << 20);
+        assert!(small.try_reserve_spare(2 << 20).is_none());
+        assert!(small.try_reserve_spare(1 << 20).is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn spare_memory_is_waited_for_while_it_comes_back() {
         const PATIENCE: Duration = Duration::from_millis(20);
-        let budget = Budget::new(8 << 10);
-        let (slow, quick) = (budget.try_reserve_spare(4 << 10).unwrap(), budget.try_reserve_spare(2 << 10).unwrap());
+        let budget = Budget::new(16 << 20);
+        let (slow, quick) = (budget.try_reserve_spare(8 << 20).unwrap(), budget.try_reserve_spare(4 << 20).unwrap());
         let waiting = tokio::spawn({
             let budget = budget.clone();
-            async move { budget.reserve_spare(6 << 10, PATIENCE).await.is_some() }
+            async move { budget.reserve_spare(12 << 20, PATIENCE).await.is_some() }
         });
         tokio::time::sleep(PATIENCE * 3 / 4).await;
         drop(quick);
         tokio::time::sleep(PATIENCE * 3 / 4).await;
         drop(slow);
         assert!(waiting.await.unwrap());
-        let _kept = budget.try_reserve_spare(6 << 10).unwrap();
+        let _kept = budget.try_reserve_spare(12 << 20).unwrap();
         assert!(budget.reserve_spare(1, PATIENCE).await.is_none());
     }
 
