@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
+use crc_fast::CrcAlgorithm;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use http::{HeaderValue, Request};
 use s3bulk::client::Client;
@@ -18,6 +19,7 @@ use s3bulk::config::{AddressingStyle, ClientConfig, CredentialSource, Secret, Tr
 use s3bulk::disk::Walk;
 use s3bulk::keys::{KeyCheck, KeyPrefix};
 use s3bulk::wire::checksum::crc64;
+use s3bulk::wire::combine::combine as combined;
 use s3bulk::wire::sign::{UNSIGNED, sign_head};
 
 /// Keys of a page, and files of a folder.
@@ -155,9 +157,16 @@ fn digest(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn combine(criterion: &mut Criterion) {
+    let (first, second) = (crc64(b"first"), crc64(b"second"));
+    criterion.bench_function("combine 8 MiB", |bencher| {
+        bencher.iter(|| combined(CrcAlgorithm::Crc64Nvme, black_box(first), black_box(second), 8 << 20));
+    });
+}
+
 criterion_group! {
     name = steps;
     config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
-    targets = sign, keys, walk, list, digest
+    targets = sign, keys, walk, list, digest, combine
 }
 criterion_main!(steps);

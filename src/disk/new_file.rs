@@ -16,6 +16,9 @@ use crate::error::{Error, Kind, Result};
 
 /// As many links as the kernel follows before it says ELOOP (path_resolution(7)).
 const LINKS_AT_MOST: usize = 40;
+/// TMPFS_MAGIC (statfs(2)).
+#[cfg(target_os = "linux")]
+const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 
 /// A file that is being written. It gets its name with [`NewFile::commit`]; dropped before, nothing is left of it.
 ///
@@ -145,8 +148,8 @@ impl NewFile {
         &self.file
     }
 
-    /// Takes room for `size` bytes, so that a full disk shows now and not after hours; where the file system can't, does
-    /// nothing. The file's length is `size` then.
+    /// Takes room for `size` bytes, so that a full disk shows now and not after hours. Does nothing where the file system
+    /// can't, nor in memory (tmpfs): there it takes as long as writing does, and a quick write shows soon enough.
     ///
     /// # Errors
     /// `Io`: no room (ENOSPC, EDQUOT), too large for the file system (EFBIG).
@@ -157,9 +160,12 @@ impl NewFile {
         // The raw call: glibc's posix_fallocate writes to every block where the file system can't do it.
         #[cfg(target_os = "linux")]
         {
-            use rustix::fs::{FallocateFlags, fallocate};
+            use rustix::fs::{FallocateFlags, fallocate, fstatfs};
             use rustix::io::{Errno, retry_on_intr};
 
+            if fstatfs(&self.file).is_ok_and(|system| system.f_type == TMPFS) {
+                return Ok(());
+            }
             match retry_on_intr(|| fallocate(&self.file, FallocateFlags::empty(), 0, size)) {
                 Ok(()) | Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS | Errno::PERM) => {}
                 Err(error) => return Err(self.failed(error.into(), "reserving room for a file")),

@@ -373,11 +373,22 @@ mod unix {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_full_disk_shows_when_room_is_reserved() {
-        let root = tempfile::tempdir_in("/dev/shm").unwrap();
+        // Not where temporary files go: that may be memory.
+        let root = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         let path = root.path().join("file");
         let new = new_file_at(&path).unwrap();
         assert!(matches!(new.preallocate(1 << 50).unwrap_err().kind(), Kind::Io(..)));
         drop(new);
         assert!(names(root.path()).is_empty());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn nothing_is_reserved_in_memory() {
+        use std::os::unix::fs::MetadataExt;
+        let root = tempfile::tempdir_in("/dev/shm").unwrap();
+        let new = new_file_at(&root.path().join("file")).unwrap();
+        new.preallocate(1 << 20).unwrap();
+        assert_eq!(new.file().metadata().unwrap().blocks(), 0);
     }
 }

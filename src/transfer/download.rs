@@ -18,7 +18,8 @@ use crate::disk::{NewFile, Root, new_file_at};
 use crate::error::{Error, Kind, Result};
 use crate::flow::{Cancel, Lane};
 use crate::plan::Plan;
-use crate::wire::checksum::{Expected, combine};
+use crate::wire::checksum::Expected;
+use crate::wire::combine::combine;
 use crate::wire::object::{Limits, ObjectRequest};
 use crate::wire::retry::Retry;
 

@@ -1,4 +1,4 @@
-//! Checksums in S3's words: which algorithm a server takes, how values look in headers, how ranges combine.
+//! Checksums in S3's words: which algorithm a server takes and how values look in headers.
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
@@ -140,11 +140,6 @@ pub fn crc64(bytes: &[u8]) -> u64 {
     crc_fast::crc64_nvme(bytes)
 }
 
-/// The value of two stretches that follow each other.
-pub fn combine(algorithm: CrcAlgorithm, first: u64, second: u64, second_length: u64) -> u64 {
-    crc_fast::checksum_combine(algorithm, first, second, second_length)
-}
-
 /// What an answer says the whole object's checksum is, where it can be compared.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Expected {
@@ -207,13 +202,6 @@ mod tests {
             assert_eq!(running.header_value().as_deref(), Some(value), "{algorithm:?}");
         }
         assert_eq!(Running::new(Algorithm::None).header_value(), None);
-    }
-
-    #[test]
-    fn ranges_combine() {
-        let whole = crc64(b"123456789");
-        let combined = combine(CrcAlgorithm::Crc64Nvme, crc64(b"1234"), crc64(b"56789"), 5);
-        assert_eq!(whole, combined);
     }
 
     #[test]

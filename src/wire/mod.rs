@@ -3,6 +3,7 @@
 
 pub mod body;
 pub mod checksum;
+pub mod combine;
 mod connector;
 pub mod endpoint;
 mod error_document;
