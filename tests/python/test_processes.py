@@ -21,7 +21,8 @@ from tests.servers import Server
 
 # Runs until interrupted; says when it has begun and what it raised after how long.
 _CALL = """
-import sys, time
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it ignored
 from s3bulk import S3ClientConfig, make_s3_client, {function}
 client = make_s3_client(S3ClientConfig({endpoint!r}, "us-east-1", "auto", "key", "secret"))
 print("begun", flush=True)
