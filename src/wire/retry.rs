@@ -344,6 +344,39 @@ mod tests {
         assert_eq!(classify(&full), Class::Fatal);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_goes_wrong_attempts_and_time_have_a_bound(
+            failures in proptest::collection::vec((0_usize..10, 0.0_f64..1.0), 400),
+            maximum in 1_u32..12,
+        ) {
+            let mut retry = Retry::new(&TransferOptions { max_attempts: maximum, ..TransferOptions::default() });
+            let began = Instant::now();
+            let (mut now, mut quick) = (began, 0);
+            for (which, chance) in failures {
+                let error = match which {
+                    0 => answered(503, "SlowDown"),
+                    1 => answered_with(503, "SlowDown", ("retry-after", "9999")),
+                    2 => answered(500, "InternalError"),
+                    3 => answered(400, "ExpiredToken"),
+                    4 => answered(403, "RequestTimeTooSkewed"),
+                    5 => answered(400, "BadDigest"),
+                    6 => answered_with(301, "PermanentRedirect", ("x-amz-bucket-region", "r")),
+                    7 => Error::new(Kind::ReadTimeout, ""),
+                    8 => Error::new(Kind::ConnectionClosed, super::super::pool::CUT_WRITE),
+                    _ => Error::new(Kind::BodyCut, ""),
+                };
+                retry.begin();
+                let Some(pause) = retry.decide(&error, now, chance) else { break };
+                now += pause;
+                quick += u32::from(which != 0 && which != 1);
+            }
+            // Three kinds are mended once, damage is fetched twice.
+            proptest::prop_assert!(quick <= maximum + 3 + CHECKSUM_REFETCHES, "{quick}");
+            proptest::prop_assert!(now - began <= THROTTLE_TIME + maximum * LONGEST_PAUSE, "{:?}", now - began);
+        }
+    }
+
     #[test]
     fn one_attempt_is_one_attempt() {
         let mut retry = Retry::new(&TransferOptions { max_attempts: 1, ..TransferOptions::default() });
