@@ -4,6 +4,8 @@
 PROFILE ?= daily
 VENV := .venv
 BIN := $(VENV)/bin
+# Scripts of faults that `make test-all` generates for each property; `make test` tries a few.
+CASES ?= 300
 PACKAGES := tests checks benchmarks python
 
 TOOLS := $(VENV)/.tools
@@ -19,7 +21,7 @@ unexport CONDA_PREFIX PYTHONPATH PYTHONHOME
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-all soak bench bench-micro lint lint-rust lint-python format build wheel venv toolchain clean
+.PHONY: help demo test test-rust test-python test-all audit soak bench bench-micro lint lint-rust lint-python format build wheel venv toolchain clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -35,8 +37,17 @@ test-rust: toolchain ## cargo test: the engine, without Python
 test-python: build ## pytest without what takes minutes
 	$(BIN)/python -m pytest -m "not large and not soak"
 
-test-all: test-rust build ## The same with gigabytes and tens of thousands of files
+test-all: build ## The same with gigabytes, tens of thousands of files and hundreds of generated scripts of faults
+	cargo test --locked --lib
+	cargo test --locked --doc
+	PROPTEST_CASES=$(CASES) cargo test --locked --test engine -- --include-ignored
 	$(BIN)/python -m pytest -m "not soak"
+
+audit: $(TOOLS) ## Advisories against the crates and Python packages that are used; needs the network
+	cargo deny --version >/dev/null 2>&1 || cargo install --locked --root target/audit cargo-deny
+	PATH="$(CURDIR)/target/audit/bin:$$PATH" cargo deny --locked check advisories sources
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/python -m pip_audit --local --skip-editable
 
 soak: build ## Everything at once for five minutes, or S3BULK_SOAK_SECONDS
 	$(BIN)/python -m pytest -m soak
@@ -65,6 +76,7 @@ lint-python: build ## ruff, mypy, stubtest and the checks of this project
 	$(BIN)/python -m checks.rooms
 	$(BIN)/python -m checks.dependencies
 	$(BIN)/python -m checks.notices
+	$(BIN)/python -m checks.reliability
 
 format: $(TOOLS) ## Let the tools write what they can
 	cargo fmt

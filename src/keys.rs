@@ -201,6 +201,32 @@ mod tests {
         assert_eq!(folded("a\\..\\b").as_deref(), Some("a\\..\\b"));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_remainder_leads_outside_and_what_is_folded_stays_so(remainder in "([./\\\\ab]|\\PC){0,30}") {
+            if let Some(path) = folded(&remainder) {
+                proptest::prop_assert!(!path.is_empty() && !path.starts_with('/') && !path.contains('\0'));
+                proptest::prop_assert!(path.split('/').all(|part| !["", ".", ".."].contains(&part)), "{path:?}");
+                proptest::prop_assert_eq!(folded(&path), Some(path.clone()));
+                let depth = remainder.split('/').filter(|part| !["", "."].contains(part)).count();
+                proptest::prop_assert_eq!(path.split('/').count(), depth);
+            }
+        }
+
+        #[test]
+        fn a_path_comes_back_from_its_key(prefix in "[/a-c]{0,6}", path in "[a-c .é]{1,4}(/[a-c .é]{1,4}){0,3}") {
+            let prefix = KeyPrefix::new(&prefix);
+            let key = prefix.key(&path);
+            proptest::prop_assert!(key.starts_with(&prefix.listing()));
+            if let Ok(placed) = KeyCheck::new(&prefix).check_page([key.as_str()]) {
+                let placed = placed[0].as_ref().unwrap();
+                proptest::prop_assert_eq!(&*placed.remainder, path.as_str());
+            } else {
+                proptest::prop_assert!(folded(&path).is_none(), "{path:?}");
+            }
+        }
+    }
+
     #[test]
     fn windows_names_are_told_from_others() {
         for (name, good) in [

@@ -162,6 +162,23 @@ mod tests {
         assert_eq!(decode("%ff").unwrap_err().kind(), &Kind::BadResponse);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_key_is_what_it_was_when_it_has_been_encoded(key in "\\PC{0,60}|[\u{0}-\u{7f}]{0,60}", plus: bool) {
+            let encoded = percent_encoding::utf8_percent_encode(&key, percent_encoding::NON_ALPHANUMERIC).to_string();
+            // AWS writes a space as a plus.
+            let encoded = if plus { encoded.replace("%20", "+") } else { encoded };
+            proptest::prop_assert_eq!(decode(&encoded).unwrap(), key);
+        }
+
+        #[test]
+        fn any_text_is_decoded_or_refused(text in "[%+a-fA-F0-9]{0,30}|\\PC{0,30}") {
+            if let Err(error) = decode(&text) {
+                proptest::prop_assert_eq!(error.kind(), &Kind::BadResponse);
+            }
+        }
+    }
+
     fn listing() -> Listing {
         let config = ClientConfig {
             endpoint_url: Some("http://127.0.0.1:1".into()),

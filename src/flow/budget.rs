@@ -117,7 +117,49 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// Each number is somebody who does something: wants memory, looks whether it has come, or goes away.
+        #[test]
+        fn memory_comes_back_whole_whoever_waits_and_gives_up(steps in prop::collection::vec((0_u8..6, any::<u16>()), 0..200)) {
+            let budget = Budget::new(16 << 20);
+            let mut context = Context::from_waker(Waker::noop());
+            let mut waiting: Vec<Pin<Box<dyn Future<Output = Reserved> + '_>>> = vec![];
+            let mut held: Vec<Reserved> = vec![];
+            for (what, number) in steps {
+                let (bytes, which) = (u64::from(number) << 8, usize::from(number));
+                match what {
+                    0 => waiting.push(Box::pin(budget.reserve(bytes))),
+                    1 => held.extend(budget.try_reserve(bytes)),
+                    2 => held.extend(budget.try_reserve_spare(bytes)),
+                    3 if !waiting.is_empty() => {
+                        let which = which % waiting.len();
+                        if let Poll::Ready(reserved) = waiting[which].as_mut().poll(&mut context) {
+                            held.push(reserved);
+                            drop(waiting.swap_remove(which));
+                        }
+                    }
+                    4 if !waiting.is_empty() => drop(waiting.swap_remove(which % waiting.len())),
+                    5 if !held.is_empty() => drop(held.swap_remove(which % held.len())),
+                    _ => {}
+                }
+                prop_assert!(budget.in_use() <= 16 << 20);
+            }
+            drop(waiting);
+            prop_assert_eq!(budget.in_use() == 0, held.is_empty());
+            drop(held);
+            prop_assert_eq!(budget.in_use(), 0);
+            prop_assert!(budget.try_reserve(16 << 20).is_some());
+            prop_assert!(budget.try_reserve_spare(12 << 20).is_some());
+        }
+    }
 
     #[tokio::test]
     async fn what_is_dropped_comes_back() {

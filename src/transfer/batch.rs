@@ -132,3 +132,29 @@ impl Batch {
         (report, error.or(broken))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_the_error_of_its_item_and_gives_its_lane_back() {
+        let window = Window::new(2);
+        let mut batch = Batch::new(window.clone(), &Cancel::new());
+        let index = batch.plan("a".into());
+        let other = batch.plan("b".into());
+        let lane = batch.lane().await.unwrap();
+        batch.begin(index, async move {
+            let _held = lane;
+            panic!("injected")
+        });
+        while !batch.is_stopped() {
+            assert!(batch.meanwhile(std::future::pending::<()>()).await.is_none());
+        }
+        let (report, error) = batch.finish(None).await;
+        assert_eq!(error.unwrap().kind(), &Kind::Internal);
+        assert_eq!((report.done.len(), report.failed.len(), report.not_begun.len()), (0, 1, 1));
+        assert_eq!((&*report.failed[0].0, &*report.not_begun[0], other), ("a", "b", 1));
+        assert_eq!(window.in_use(), 0);
+    }
+}

@@ -330,6 +330,22 @@ fn parse_content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
 mod tests {
     use super::*;
 
+    proptest::proptest! {
+        #[test]
+        fn any_content_range_is_read_or_refused(text in "(bytes)?[ 0-9*/-]{0,30}|\\PC{0,40}", first: u64, last: u64, total: u64) {
+            if let Some((first, last, total)) = parse_content_range(&text) {
+                let digits = |number: u64| text.contains(&number.to_string());
+                let has_digits = text.trim_start_matches("bytes").chars().any(|character| character.is_ascii_digit());
+                proptest::prop_assert!(has_digits && text.contains('-') && text.contains('/'), "{text:?}");
+                // With leading zeros a number is written otherwise.
+                let leading = text.split(|c: char| !c.is_ascii_digit()).any(|word| word.len() > 1 && word.starts_with('0'));
+                proptest::prop_assert!(leading || digits(first) && digits(last) && total.is_none_or(digits), "{text:?}");
+            }
+            let written = format!("bytes {first}-{last}/{total}");
+            proptest::prop_assert_eq!(parse_content_range(&written), Some((first, last, Some(total))));
+        }
+    }
+
     #[test]
     fn content_ranges_are_read_strictly() {
         for (text, parsed) in [

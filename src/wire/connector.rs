@@ -152,3 +152,7 @@ async fn dial(address: SocketAddr) -> std::io::Result<TcpStream> {
     socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(WRITE_STALL_LIMIT))?;
     Ok(stream)
 }
+
+#[cfg(test)]
+#[path = "connector_tests.rs"]
+mod tests;

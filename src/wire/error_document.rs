@@ -84,6 +84,27 @@ mod tests {
         assert!(error.details.contains(&("Key".into(), "k".into())));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_a_document_or_none(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+            let error = parse_error(StatusCode::FORBIDDEN, &HeaderMap::new(), &bytes);
+            proptest::prop_assert_eq!(error.status, 403);
+        }
+
+        #[test]
+        fn what_is_written_is_read_and_a_cut_document_says_nothing(
+            code in "[A-Za-z]{1,20}", message in "[ -~é€]{0,40}", cut: proptest::sample::Index,
+        ) {
+            let escaped = message.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+            let whole = format!("<?xml version=\"1.0\"?>\n<Error><Code>{code}</Code><Message>{escaped}</Message></Error>");
+            let error = parse_error(StatusCode::CONFLICT, &HeaderMap::new(), whole.as_bytes());
+            proptest::prop_assert_eq!((&error.code, &error.message), (&code, &message));
+            let part = &whole.as_bytes()[..cut.index(whole.len())];
+            let error = parse_error(StatusCode::CONFLICT, &HeaderMap::new(), part);
+            proptest::prop_assert_eq!(error.code, "409");
+        }
+    }
+
     #[test]
     fn without_a_document_the_status_speaks() {
         for document in ["", "<html><body>busy</body></html>", "<Error><Code>Cut", "not xml", "<Error", "\u{1}"] {

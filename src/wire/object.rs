@@ -17,6 +17,9 @@ const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495
 /// Object Storage of Google unpacks gzip objects unless the client claims to take them (PITFALLS 2.16).
 const GOOGLE: &str = "googleapis.com";
 
+/// The status of a server that does not wait for `100 Continue`.
+const EXPECTATION_FAILED: u16 = 417;
+
 /// A request for one object.
 pub struct ObjectRequest<'a> {
     /// S3's name for it.
@@ -128,6 +131,11 @@ impl Wire {
         let named = |error: Error| error.during(request.operation).of_object(request.bucket, request.key);
         let lost = match self.attempt_unnamed(request, limits).await {
             Ok(response) => return Ok(response),
+            // It does not know the header (RFC 9110 section 10.1.1).
+            Err(Failed { error, .. }) if limits.expect_continue && error.status() == Some(EXPECTATION_FAILED) => {
+                let plain = Limits { expect_continue: false, ..limits };
+                return Box::pin(self.attempt_unnamed(request, plain)).await.map_err(|failed| named(failed.error));
+            }
             Err(Failed { error, document_lost: true }) if limits.may_ask_again(&error) => named(error),
             Err(Failed { error, .. }) => return Err(named(error)),
         };
@@ -135,7 +143,10 @@ impl Wire {
         let asking = Limits { expect_continue: true, ..limits };
         match Box::pin(self.attempt_unnamed(request, asking)).await {
             Ok(response) => Ok(response),
-            Err(Failed { error, .. }) => Err(if error.as_service().is_some() { named(error) } else { lost }),
+            Err(Failed { error, .. }) => {
+                let says_why = error.status().is_some_and(|status| status != EXPECTATION_FAILED);
+                Err(if says_why { named(error) } else { lost })
+            }
         }
     }
 

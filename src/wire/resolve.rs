@@ -6,15 +6,20 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::body::BoxFuture;
+
 /// How long an answer is used. S3's own records live 5 s and more; long enough that a burst of connections asks once.
 const FRESH: Duration = Duration::from_secs(10);
 /// How long an address that could not be reached is tried last. In three answers' time a front end that has gone is out
 /// of DNS, and one that only stumbled is back.
 const BAD: Duration = Duration::from_secs(30);
 
+/// Asks for the addresses of a name.
+pub type LookUp = dyn Fn(&str, u16) -> BoxFuture<io::Result<Vec<SocketAddr>>> + Send + Sync;
+
 /// Looks up names for a pool.
-#[derive(Debug, Default)]
 pub struct Resolver {
+    look_up: Box<LookUp>,
     names: Mutex<HashMap<(String, u16), Arc<Name>>>,
     bad: Mutex<HashMap<SocketAddr, Instant>>,
 }
@@ -28,7 +33,22 @@ struct Answer {
     at: Instant,
 }
 
+impl Default for Resolver {
+    /// The system's names.
+    fn default() -> Self {
+        Self::new(Box::new(|host, port| {
+            let host = host.to_owned();
+            Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+        }))
+    }
+}
+
 impl Resolver {
+    /// Names as `look_up` knows them.
+    pub fn new(look_up: Box<LookUp>) -> Self {
+        Self { look_up, names: Mutex::default(), bad: Mutex::default() }
+    }
+
     /// The addresses of a host in the order in which to try them: shuffled, known bad ones last. One look-up serves
     /// all who ask meanwhile.
     pub async fn addresses(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
@@ -44,7 +64,7 @@ impl Resolver {
         let addresses = match &*answer {
             Some(known) if known.at.elapsed() < FRESH => known.addresses.clone(),
             _ => {
-                let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await?.collect();
+                let addresses = (self.look_up)(host, port).await?;
                 *answer = Some(Answer { addresses: addresses.clone(), at: Instant::now() });
                 addresses
             }

@@ -28,7 +28,7 @@ pub struct ServerResponse {
     body: Incoming,
     /// The longest time without a byte; also the time over which the rate is averaged.
     read_timeout: Duration,
-    /// Whether an answer that trickles is good: white space says that S3 is at work.
+    /// Whether white space may trickle: it says that S3 is at work.
     patient: bool,
     /// Time spent waiting and bytes that came, since the rate was last judged.
     waited: (Duration, u64),
@@ -56,7 +56,7 @@ impl ServerResponse {
         }
     }
 
-    /// Waits as long as there comes a byte now and then.
+    /// Waits as long as there comes white space now and then.
     pub fn patient(self) -> Self {
         Self { patient: true, ..self }
     }
@@ -96,7 +96,9 @@ impl ServerResponse {
                     });
                 }
             };
-            self.judge_rate(began.elapsed(), bytes.len() as u64)?;
+            if !(self.patient && bytes.iter().all(u8::is_ascii_whitespace)) {
+                self.judge_rate(began.elapsed(), bytes.len() as u64)?;
+            }
             if let Some(window) = &self.window {
                 window.moved(bytes.len() as u64);
             }
@@ -112,7 +114,7 @@ impl ServerResponse {
             return Ok(());
         }
         let (time, bytes) = std::mem::take(&mut self.waited);
-        if is_too_slow(bytes, time) && !self.patient {
+        if is_too_slow(bytes, time) {
             return Err(Error::new(Kind::ReadTimeout, format!("only {bytes} bytes came in {time:?}")));
         }
         Ok(())

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use s3bulk::error::{Error, Kind};
 
 use crate::fault_server::{Ending, Fault, Moment, Operation, Rule, Script};
-use crate::rig::{LARGE, MIDDLING, Rig, SMALL, assert_named, content};
+use crate::rig::{LARGE, MIDDLING, Rig, SMALL, assert_named, content, unhurried};
 
 async fn arrives(size: usize, rule: Rule) -> Rig {
     let rig = Rig::new(Script::new().rule(rule));
@@ -141,7 +141,7 @@ async fn an_object_that_is_replaced_between_ranges_arrives_as_the_new_one() {
     for size in [LARGE + 1_000, LARGE - 1_000, SMALL, MIDDLING] {
         let new = Bytes::from(content(size).into_iter().rev().collect::<Vec<u8>>());
         let rule = Rule::new("fault").on(Operation::GetObject).nth(1).then(Fault::ReplaceObject(new.clone()));
-        let rig = Rig::new(Script::new().rule(rule));
+        let rig = Rig::with(Script::new().rule(rule), unhurried());
         rig.server.put("bucket", "key", content(LARGE));
         rig.download().await.unwrap();
         assert_eq!(rig.server.fired("fault"), 1);
@@ -153,7 +153,7 @@ async fn an_object_that_is_replaced_between_ranges_arrives_as_the_new_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_is_replaced_again_and_again_is_an_error() {
-    let rig = Rig::new(Script::new());
+    let rig = Rig::with(Script::new(), unhurried());
     rig.server.put("bucket", "key", content(LARGE));
     // Each GET finds another object than the one before.
     let get = |id: &str| Rule::new(id).on(Operation::GetObject);

@@ -39,6 +39,11 @@ pub fn options() -> TransferOptions {
     }
 }
 
+/// For tests in which nobody falls silent: on a busy machine one of a thousand answers may take long.
+pub fn unhurried() -> TransferOptions {
+    TransferOptions { read_timeout: Duration::from_secs(10), ..options() }
+}
+
 /// Bytes that don't repeat, the same each time.
 pub fn content(length: usize) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(length as u64);

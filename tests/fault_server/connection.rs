@@ -54,6 +54,13 @@ async fn step_in_before_reading(wire: &mut Wire, faults: &[Fault]) -> Result<(),
         match fault {
             Fault::DelayRead(delay) => wire.pause(*delay).await?,
             Fault::NeverRead => return Err(wire.end(Ending::HoldUnread).await),
+            Fault::EndAfterReading { bytes, ending } => {
+                let mut left = *bytes;
+                while left > 0 {
+                    left -= wire.read_some(left).await?.len();
+                }
+                return Err(wire.end(*ending).await);
+            }
             Fault::CloseUnanswered { moment: Moment::BeforeBody, ending } => return Err(wire.end(*ending).await),
             _ => {}
         }

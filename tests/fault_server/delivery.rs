@@ -94,6 +94,11 @@ fn frame(response: &mut Response, request: &Request, faults: &[Fault], clock_shi
                 bytes[place] ^= 1;
                 response.body = bytes.into();
             }
+            Fault::Gzip if !response.body.is_empty() => {
+                response.body = gzip(&response.body).into();
+                response.set("Content-Encoding", "gzip");
+                declared = response.body.len() as i64;
+            }
             Fault::ContentLengthOff(by) => declared = (declared + by).max(0),
             Fault::CloseDelimited => framing = Framing::Close,
             Fault::Chunked | Fault::WhiteSpaceFirst(_) => framing = Framing::Chunked,
@@ -116,6 +121,23 @@ fn frame(response: &mut Response, request: &Request, faults: &[Fault], clock_shi
         spoil_head(response, fault);
     }
     framing
+}
+
+/// A gzip member of stored blocks (RFC 1952, RFC 1951 section 3.2.4).
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut member = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+    let mut blocks = bytes.chunks(usize::from(u16::MAX)).peekable();
+    while let Some(block) = blocks.next() {
+        let length = block.len() as u16;
+        member.push(u8::from(blocks.peek().is_none()));
+        member.extend_from_slice(&length.to_le_bytes());
+        member.extend_from_slice(&(!length).to_le_bytes());
+        member.extend_from_slice(block);
+    }
+    let crc = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32IsoHdlc, bytes) as u32;
+    member.extend_from_slice(&crc.to_le_bytes());
+    member.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+    member
 }
 
 fn spoil_head(response: &mut Response, fault: &Fault) {

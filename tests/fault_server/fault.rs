@@ -9,6 +9,11 @@ use bytes::Bytes;
 pub enum Fault {
     /// A status in place of the operation, which is not carried out.
     Status(StatusFault),
+    /// On `Operation::Connect`: end the connection after so many bytes of its first request.
+    EndAfterReading {
+        bytes: usize,
+        ending: Ending,
+    },
     /// No answer at all, and the operation is not carried out.
     CloseUnanswered {
         moment: Moment,
@@ -67,6 +72,10 @@ pub enum Fault {
     IgnoreRange,
     /// Serve, and declare, a range moved by this many bytes.
     MoveRange(i64),
+    /// Serve the bytes of a range moved by this many, and declare the range that was asked for.
+    OtherBytes(i64),
+    /// Compress the body, as proxies do that don't care whether they may.
+    Gzip,
     SetStatus(u16),
     /// Set a response header, byte for byte (a wrong `Content-Range`, a control byte, `content-encoding: gzip`).
     SetHeader(String, Vec<u8>),

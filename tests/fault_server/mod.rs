@@ -27,6 +27,7 @@ mod delivery;
 mod dispatch;
 mod error_answer;
 mod fault;
+mod leaky_bucket;
 mod list;
 mod matcher;
 mod multipart;
@@ -45,6 +46,8 @@ mod state;
 mod stats;
 mod store;
 mod tls;
+#[cfg(test)]
+mod watchdog;
 mod wire;
 mod xml;
 
@@ -57,4 +60,4 @@ pub use script::Script;
 pub use server::{FaultServer, TimedOut};
 pub use stats::Stats;
 pub use store::{Object, StoredChecksum};
-pub use tls::self_signed;
+pub use tls::{Certificate, self_signed};

@@ -115,6 +115,15 @@ pub fn get_object(store: &mut Store, request: &Request, faults: &[Fault]) -> Ans
     if head {
         response.head_length = Some(last_plus_one - first);
     } else {
+        let other = faults.iter().find_map(|fault| if let Fault::OtherBytes(by) = fault { Some(*by) } else { None });
+        let (first, last_plus_one) = match other {
+            // As many bytes as were asked for, from wherever there are so many.
+            Some(by) => {
+                let place = first.saturating_add_signed(by).min(size - (last_plus_one - first));
+                (place, place + last_plus_one - first)
+            }
+            None => (first, last_plus_one),
+        };
         response.body = object.bytes.slice(first as usize..last_plus_one as usize);
     }
     Ok(response)

@@ -18,7 +18,8 @@
 //! | `slow-read=1000:10ms` `trickle=1:10ms` | so many bytes, then a pause |
 //! | `never-read` `hang-before-head` `hang-in-head=10` `hang-in-body=10` | hold until the peer closes |
 //! | `cut-head=10` `cut-body=10` `truncate=10` `length-off=-1` `chunked` `close-delimited` | broken framing |
-//! | `ignore-range` `move-range=5` `flip-bit=10` `wrong-checksum` `weak-etag` | wrong content |
+//! | `ignore-range` `move-range=5` `other-bytes=5` `flip-bit=10` `gzip` `wrong-checksum` `weak-etag` | wrong content |
+//! | `end-after-reading=10` | on `Connect`: so many bytes are read, then `ending` |
 //! | `set-header=Name:value` `remove-header=ETag` `set-status=200` `many-headers=1000` | other heads |
 //! | `error-inside-200=InternalError` | as CompleteMultipartUpload fails |
 //! | `list=token-missing\|token-empty\|token-repeated\|token-to-start\|flag-missing\|empty-page\|broken-xml` | |
@@ -62,6 +63,9 @@ pub fn parse(text: &str) -> Result<Rule, String> {
             "drop-answer" => rule.then(Fault::DropAnswer(ending.unwrap_or(Ending::Fin))),
             "cut-head" => rule.then(Fault::CutHead { after: number(value)?, ending: ending.unwrap_or(Ending::Fin) }),
             "cut-body" => rule.then(Fault::CutBody { after: number(value)?, ending: ending.unwrap_or(Ending::Fin) }),
+            "end-after-reading" => {
+                rule.then(Fault::EndAfterReading { bytes: number(value)?, ending: ending.unwrap_or(Ending::Reset) })
+            }
             _ => match narrow(rule.clone(), name, value)? {
                 Some(narrowed) => narrowed,
                 None => rule.then(simple_fault(name, value)?),
@@ -134,6 +138,8 @@ fn simple_fault(name: &str, value: &str) -> Result<Fault, String> {
         "close-delimited" => Fault::CloseDelimited,
         "ignore-range" => Fault::IgnoreRange,
         "move-range" => Fault::MoveRange(number(value)?),
+        "other-bytes" => Fault::OtherBytes(number(value)?),
+        "gzip" => Fault::Gzip,
         "flip-bit" => Fault::FlipBit { at: number(value)? },
         "wrong-checksum" => Fault::WrongChecksum,
         "weak-etag" => Fault::WeakEtag,

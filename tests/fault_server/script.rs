@@ -1,7 +1,9 @@
 //! A script: rules plus the traits of the server as a whole.
 
 use super::fault::Fault;
+use super::leaky_bucket::Limit;
 use super::rule::Rule;
+use super::tls::Certificate;
 
 /// S3's smallest part that isn't the last (docs: "Amazon S3 multipart upload limits").
 const MINIMUM_PART_SIZE: usize = 5 * 1024 * 1024;
@@ -21,7 +23,8 @@ pub struct Script {
     pub(super) virtual_host_suffix: Option<String>,
     pub(super) backlog: u32,
     pub(super) port: u16,
-    pub(super) tls: bool,
+    pub(super) tls: Option<Certificate>,
+    pub(super) limits: Vec<Limit>,
 }
 
 impl Default for Script {
@@ -38,7 +41,8 @@ impl Default for Script {
             virtual_host_suffix: None,
             backlog: 1024,
             port: 0,
-            tls: false,
+            tls: None,
+            limits: Vec::new(),
         }
     }
 }
@@ -123,8 +127,20 @@ impl Script {
     }
 
     /// Speaks TLS with a certificate for localhost and 127.0.0.1 that `FaultServer::certificate_pem` gives out.
-    pub fn tls(mut self) -> Self {
-        self.tls = true;
+    pub fn tls(self) -> Self {
+        self.certificate(Certificate::Good)
+    }
+
+    /// The same with a certificate that may be refused.
+    pub fn certificate(mut self, certificate: Certificate) -> Self {
+        self.tls = Some(certificate);
+        self
+    }
+
+    /// So many requests per second, and at once, for keys that begin with `prefix`; above that 503 SlowDown, which
+    /// counts as fired under `id`.
+    pub fn leaky_bucket(mut self, id: &str, prefix: &str, per_second: f64, burst: f64) -> Self {
+        self.limits.push(Limit { id: id.to_owned(), prefix: prefix.to_owned(), per_second, burst });
         self
     }
 }

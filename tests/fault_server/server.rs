@@ -29,6 +29,8 @@ pub struct FaultServer {
     certificate_pem: Option<String>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    #[cfg(test)]
+    _watchdog: super::watchdog::Watchdog,
 }
 
 /// A condition did not come true in time.
@@ -52,7 +54,7 @@ impl FaultServer {
         socket.set_nonblocking(true)?;
         let listener = std::net::TcpListener::from(socket);
         let address = listener.local_addr()?;
-        let (acceptor, certificate_pem) = match script.tls.then(Acceptor::new).transpose()? {
+        let (acceptor, certificate_pem) = match script.tls.map(Acceptor::new).transpose()? {
             Some((acceptor, pem)) => (Some(acceptor), Some(pem)),
             None => (None, None),
         };
@@ -68,7 +70,15 @@ impl FaultServer {
                 }
             });
         })?;
-        Ok(FaultServer { address, state, certificate_pem, stop: Some(stop), thread: Some(thread) })
+        Ok(FaultServer {
+            address,
+            state,
+            certificate_pem,
+            stop: Some(stop),
+            thread: Some(thread),
+            #[cfg(test)]
+            _watchdog: super::watchdog::Watchdog::start(),
+        })
     }
 
     /// `http://127.0.0.1:<port>`, or `https://` with TLS.

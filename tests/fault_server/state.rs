@@ -2,10 +2,12 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::watch;
 
 use super::fault::Fault;
+use super::leaky_bucket::LeakyBucket;
 use super::matcher::Event;
 use super::operation::Operation;
 use super::request_log::RequestRecord;
@@ -21,6 +23,7 @@ pub struct State {
     clock_shift: AtomicI64,
     /// With the number of requests that each has seen.
     rules: Mutex<Vec<(Rule, usize)>>,
+    buckets: Mutex<Vec<LeakyBucket>>,
     store: Mutex<Store>,
     log: Mutex<Vec<RequestRecord>>,
 }
@@ -32,6 +35,7 @@ impl State {
             accepting: watch::Sender::new(true),
             clock_shift: AtomicI64::new(script.clock_shift),
             rules: Mutex::new(script.rules.iter().map(|rule| (rule.clone(), 0)).collect()),
+            buckets: Mutex::new(script.limits.iter().cloned().map(LeakyBucket::new).collect()),
             store: Mutex::default(),
             log: Mutex::default(),
             script,
@@ -51,6 +55,14 @@ impl State {
                 faults.extend(rule.faults.iter().cloned());
                 if !rule.shared {
                     break;
+                }
+            }
+        }
+        if let Some(key) = event.request.and_then(|request| request.key.as_deref()) {
+            for bucket in lock(&self.buckets).iter_mut().filter(|bucket| bucket.is_for(key)) {
+                if bucket.overflows(Instant::now()) {
+                    ids.push(bucket.id().to_owned());
+                    faults.push(Fault::status(503, "SlowDown").into());
                 }
             }
         }

@@ -18,8 +18,8 @@ pub struct Acceptor {
 
 impl Acceptor {
     /// The acceptor, and the certificate that a client has to trust, as PEM.
-    pub fn new() -> Result<(Acceptor, String), Box<dyn std::error::Error>> {
-        let (acceptor, pem) = self_signed()?;
+    pub fn new(certificate: Certificate) -> Result<(Acceptor, String), Box<dyn std::error::Error>> {
+        let (acceptor, pem) = certificate.self_signed()?;
         Ok((Acceptor { acceptor }, pem))
     }
 
@@ -34,17 +34,47 @@ impl Acceptor {
     }
 }
 
+/// What the server's certificate is like. All are their own issuers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certificate {
+    Good,
+    /// One that may issue others, as `openssl req -x509` makes it.
+    Authority,
+    /// For another host.
+    OtherName,
+    Expired,
+}
+
+impl Certificate {
+    fn self_signed(self) -> Result<(TlsAcceptor, String), Box<dyn std::error::Error>> {
+        let names = match self {
+            Certificate::OtherName => vec!["other.test".to_owned()],
+            _ => vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "s3.test".to_owned()],
+        };
+        // Two that are strangers to each other must not seem to be each other's issuers.
+        let own_name = names.first().cloned().unwrap_or_default();
+        let mut params = rcgen::CertificateParams::new(names)?;
+        params.distinguished_name.push(rcgen::DnType::CommonName, own_name);
+        match self {
+            Certificate::Authority => params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained),
+            Certificate::Expired => params.not_after = rcgen::date_time_ymd(2001, 1, 1),
+            _ => {}
+        }
+        let signing_key = rcgen::KeyPair::generate()?;
+        let certificate = params.self_signed(&signing_key)?;
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
+        // The provider is named: a second one in the tree must not make rustls panic over the choice.
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)?;
+        Ok((TlsAcceptor::from(Arc::new(config)), pem(certificate.der())))
+    }
+}
+
 /// An acceptor for this machine and for `s3.test`, and its certificate.
 pub fn self_signed() -> Result<(TlsAcceptor, String), Box<dyn std::error::Error>> {
-    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "s3.test".to_owned()];
-    let certified = rcgen::generate_simple_self_signed(names)?;
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
-    // The provider is named: a second one in the tree must not make rustls panic over the choice.
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(vec![certified.cert.der().clone()], key)?;
-    Ok((TlsAcceptor::from(Arc::new(config)), pem(certified.cert.der())))
+    Certificate::Good.self_signed()
 }
 
 /// RFC 7468, section 2: 64 columns.
