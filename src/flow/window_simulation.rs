@@ -41,21 +41,32 @@ struct Clockwork {
     last: f64,
     moved: u32,
     is_throttled: bool,
+    /// In seconds.
     latency: f64,
     quickest: f64,
+    quickest_lately: f64,
 }
 
 impl Clockwork {
     fn new(ceiling: usize) -> Self {
         let due = SHORTEST_INTERVAL.as_secs_f64();
-        let (last, moved, is_throttled, latency, quickest) = (0.0, 0, false, 0.0, f64::MAX);
-        Self { controller: Controller::new(ceiling), due, last, moved, is_throttled, latency, quickest }
+        Self {
+            controller: Controller::new(ceiling),
+            due,
+            last: 0.0,
+            moved: 0,
+            is_throttled: false,
+            latency: 0.0,
+            quickest: f64::MAX,
+            quickest_lately: f64::MAX,
+        }
     }
 
     fn unit_ended(&mut self, now: f64, took: f64) {
         self.moved += 1;
         self.latency = if self.latency == 0.0 { took } else { (self.latency * 7.0 + took) / 8.0 };
         self.quickest = self.quickest.min(took);
+        self.quickest_lately = self.quickest_lately.min(took);
         let elapsed = now - self.last;
         if now <= self.due || elapsed < SHORTEST_INTERVAL.as_secs_f64() {
             return;
@@ -64,11 +75,20 @@ impl Clockwork {
             goodput: f64::from(std::mem::take(&mut self.moved)) / elapsed,
             throttled: std::mem::take(&mut self.is_throttled),
             saturated: true,
-            stretch: self.latency / self.quickest,
+            stretch: Some(stretch(
+                microseconds(self.quickest),
+                microseconds(std::mem::replace(&mut self.quickest_lately, f64::MAX)),
+                microseconds(self.latency),
+            )),
+            round_trip: Duration::from_secs_f64(self.quickest),
         });
         self.last = now;
         self.due = now + (f64::from(ROUND_TRIPS) * self.latency).max(SHORTEST_INTERVAL.as_secs_f64());
     }
+}
+
+fn microseconds(seconds: f64) -> u64 {
+    (seconds * 1e6) as u64
 }
 
 /// The share of what the server would take that it was given.
