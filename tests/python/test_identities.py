@@ -206,7 +206,8 @@ _MACHINES: dict[str, Machine] = {
         "session",
         "t",
         _ENV_KEYS,
-        first='boto3.setup_default_session(aws_access_key_id="session-key", aws_secret_access_key="s", aws_session_token="t")',
+        first='boto3.setup_default_session(aws_access_key_id="session-key", aws_secret_access_key="s", '
+        'aws_session_token="t")',
     ),
     "default session that was told nothing": Machine("default", credentials=_DEFAULT, first='boto3.client("s3")'),
     "nobody": Machine("nobody"),
