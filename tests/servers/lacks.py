@@ -12,6 +12,7 @@ LACKS: dict[str, dict[str, str]] = {
         "look at signatures": "it takes any",
     },
     "rclone": {
+        "show that an object came in parts": "the ETag is the MD5 of the whole object, however it came",
         "say that a bucket is ours": "to create one that is there is BucketAlreadyExists, also for who made it",
     },
 }
