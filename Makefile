@@ -11,6 +11,10 @@ PACKAGES := tests checks benchmarks python
 TOOLS := $(VENV)/.tools
 EXTENSION := $(VENV)/.extension-$(PROFILE)
 PEERS := $(VENV)/.peers
+# No package of Python has these two; `go install` builds them.
+GO := $(or $(shell command -v go 2>/dev/null),$(wildcard /usr/local/go/bin/go))
+GO_SERVERS := $(BIN)/versitygw $(BIN)/minio
+ALL_SERVERS := moto,seaweedfs,rclone,versitygw,minio
 ENDPOINT := target/bench-endpoint
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 CARGO_CHECK := cargo clippy --locked --all-targets --quiet
@@ -21,7 +25,7 @@ unexport CONDA_PREFIX PYTHONPATH PYTHONHOME
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-all audit soak bench bench-micro lint lint-rust lint-python format build wheel venv toolchain clean
+.PHONY: help demo test test-rust test-python test-all servers audit soak bench bench-micro lint lint-rust lint-python format build wheel venv toolchain clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -37,11 +41,14 @@ test-rust: toolchain ## cargo test: the engine, without Python
 test-python: build ## pytest without what takes minutes
 	$(BIN)/python -m pytest -m "not large and not soak"
 
-test-all: build ## The same with gigabytes, tens of thousands of files and hundreds of generated scripts of faults
+test-all: build servers ## The same with gigabytes, many files, hundreds of generated scripts of faults, and on all servers
 	cargo test --locked --lib
 	cargo test --locked --doc
 	PROPTEST_CASES=$(CASES) cargo test --locked --test engine -- --include-ignored
-	$(BIN)/python -m pytest -m "not soak"
+	$(BIN)/python -m pytest -m "not soak" --servers $(ALL_SERVERS)
+
+servers: $(if $(GO),$(GO_SERVERS)) ## versitygw and MinIO, where there is Go: two more servers for `make test-all`
+	@$(if $(GO),true,echo "WARNING: there is no Go here: nothing will be tested on versitygw and MinIO" >&2)
 
 audit: $(TOOLS) ## Advisories against the crates and Python packages that are used; needs the network
 	cargo deny --version >/dev/null 2>&1 || cargo install --locked --root target/audit cargo-deny
@@ -104,6 +111,12 @@ $(TOOLS): pyproject.toml | toolchain
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1" # the first that knows dependency groups
 	$(BIN)/python -m pip install --quiet --group dev
 	touch $@
+
+$(BIN)/versitygw: | $(TOOLS)
+	GOBIN=$(CURDIR)/$(BIN) $(GO) install -trimpath github.com/versity/versitygw/cmd/versitygw@v1.8.0
+
+$(BIN)/minio: | $(TOOLS)
+	GOBIN=$(CURDIR)/$(BIN) $(GO) install -trimpath github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 
 $(PEERS): $(TOOLS)
 	$(BIN)/python -m pip install --quiet --group bench

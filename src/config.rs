@@ -63,6 +63,15 @@ pub enum CredentialSource {
         /// Profile name; `None` is `default`.
         profile: Option<String>,
     },
+    /// A role that is assumed with a token from a file, through STS; again before the session ends.
+    WebIdentity {
+        /// The file; read for each session, since who writes it renews it.
+        token_file: PathBuf,
+        /// The role.
+        role_arn: String,
+        /// Name of the session; `None`: one is made up.
+        session_name: Option<String>,
+    },
 }
 
 /// How bucket names go into URLs, in botocore's words.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from s3bulk._interception import is_boto3_factory_replaced, is_moto_on, is_untouched
@@ -50,9 +51,31 @@ class Boto3Half:
             arguments["aws_access_key_id"] = environment.access_key
             arguments["aws_secret_access_key"] = environment.secret_key
             arguments["aws_session_token"] = environment.session_token
-        elif environment.profile is not None and "aws_access_key_id" not in arguments:
-            return boto3.session.Session(profile_name=environment.profile).client("s3", **arguments)
+        elif "aws_access_key_id" not in arguments and (environment.web_identity or environment.profile) is not None:
+            return self._session().client("s3", **arguments)
         return boto3.client("s3", **arguments)
+
+    def _session(self) -> Any:
+        """A session of the identity that was found when the native half was made."""
+        import boto3
+        import botocore.credentials
+        import botocore.session
+
+        session = botocore.session.Session(profile=self._environment.profile)
+        web_identity = self._environment.web_identity
+        if web_identity is not None:
+            settings = {"web_identity_token_file": web_identity.token_file, "role_arn": web_identity.role_arn}
+            if web_identity.session_name is not None:
+                settings["role_session_name"] = web_identity.session_name
+            provider = botocore.credentials.AssumeRoleWithWebIdentityProvider(
+                load_config=lambda: {"profiles": {"found": settings}},
+                client_creator=partial(session.create_client, region_name=self._config.region),
+                profile_name="found",
+                disable_env_vars=True,  # they are in `settings` already, as they were
+            )
+            resolver = session.get_component("credential_provider")
+            resolver.insert_before(resolver.providers[0].METHOD, provider)
+        return boto3.session.Session(botocore_session=session)
 
 
 def boto3_arguments(config: S3ClientConfig) -> dict[str, Any]:

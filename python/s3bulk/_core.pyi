@@ -35,6 +35,7 @@ class NativeClient:
         access_key: str | None,
         secret_key: str | None,
         session_token: str | None,
+        web_identity: tuple[str, str, str | None] | None,
         profile: str | None,
         ca_bundle: str | None,
         proxies: dict[str, str],
@@ -48,6 +49,7 @@ class NativeClient:
             access_key: Used together with `secret_key`; else the default chain of `profile` is asked.
             secret_key: See `access_key`.
             session_token: Token of temporary keys.
+            web_identity: Token file, role and session name of a role to assume, where there are no keys.
             profile: Profile of the shared files; `None` is `default`.
             ca_bundle: PEM file that replaces the trusted certificates.
             proxies: URLs of the proxies for `http` and `https`, and under `no` the hosts that are asked directly.

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any
+
+from s3bulk._default_session import read_default_session
+from s3bulk._identity import Files, StaticKeys, WebIdentity, find_identity, is_file
 
 
 @dataclass(frozen=True)
@@ -15,22 +17,27 @@ class Environment:
     """Settings that a config leaves to the environment.
 
     Attributes:
-        access_key: Static key of the environment; `None` where the config has a pair of its own or there is none.
+        access_key: Static key of the environment or its files; `None` where the config has a pair of its own or there
+            is none.
         secret_key: See `access_key`.
         session_token: Token of temporary keys.
+        web_identity: Role to assume with a token from a file, in place of keys.
         profile: Named profile; `None` is the default one.
         endpoint_url: Endpoint of a config that has none.
         ca_bundle: PEM file that replaces the trusted certificates.
         proxies: Proxies by scheme, and under `no` the hosts that are asked directly.
+        max_attempts: Requests that one operation may cost.
     """
 
     access_key: str | None = None
     secret_key: str | None = field(default=None, repr=False)
     session_token: str | None = field(default=None, repr=False)
+    web_identity: WebIdentity | None = None
     profile: str | None = None
     endpoint_url: str | None = None
     ca_bundle: str | None = None
     proxies: dict[str, str] = field(default_factory=dict, repr=False)
+    max_attempts: int | None = None
 
 
 def read_environment(*, static_keys: bool, own_endpoint: bool) -> Environment:
@@ -42,21 +49,29 @@ def read_environment(*, static_keys: bool, own_endpoint: bool) -> Environment:
 
     Raises:
         botocore.exceptions.PartialCredentialsError: An access key without its secret.
+        ValueError: A number of attempts that is none.
         botocore.exceptions.ProfileNotFound: A named profile that no file has.
         botocore.exceptions.InvalidConfigError: An empty CA bundle.
     """
-    profile = _first("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
+    session = read_default_session()
+    profile = _first("AWS_DEFAULT_PROFILE", "AWS_PROFILE") if session.profile is None else session.profile
     files = _shared_files()
     settings = _profile_settings(files, profile)
-    access_key, secret_key, session_token = (None, None, None) if static_keys else _keys()
+    identity: StaticKeys | WebIdentity | None = None
+    if not static_keys:
+        named = session.profile is not None
+        identity = session.keys or find_identity(files, profile or "default", profile_was_named=named)
+    keys = identity if isinstance(identity, StaticKeys) else None
     return Environment(
-        access_key=access_key,
-        secret_key=secret_key,
-        session_token=session_token,
+        access_key=None if keys is None else keys.access_key,
+        secret_key=None if keys is None else keys.secret_key,
+        session_token=None if keys is None else keys.session_token,
+        web_identity=identity if isinstance(identity, WebIdentity) else None,
         profile=profile,
         endpoint_url=None if own_endpoint else _endpoint(files, settings),
         ca_bundle=_ca_bundle(settings),
         proxies=_proxies(),
+        max_attempts=_max_attempts(settings),
     )
 
 
@@ -64,35 +79,20 @@ def _first(*names: str) -> str | None:
     return next((os.environ[name] for name in names if name in os.environ), None)
 
 
-def _keys() -> tuple[str | None, str | None, str | None]:
-    # botocore.credentials.EnvProvider: an empty variable is none.
-    access_key = os.environ.get("AWS_ACCESS_KEY_ID")
-    if not access_key:
-        return None, None, None
-    secret_key = os.environ.get("AWS_SECRET_ACCESS_KEY")
-    if not secret_key:
-        from botocore.exceptions import PartialCredentialsError
-
-        raise PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY")
-    token = os.environ.get("AWS_SECURITY_TOKEN") or os.environ.get("AWS_SESSION_TOKEN")
-    return access_key, secret_key, token or None
-
-
-def _shared_files() -> dict[str, Any] | None:
-    """The shared files as botocore parses them; `None` where there are none, the usual case in a container."""
+def _shared_files() -> Files:
     config = os.environ.get("AWS_CONFIG_FILE", "~/.aws/config")
     credentials = os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")
-    if not any(os.path.isfile(os.path.expanduser(os.path.expandvars(path))) for path in (config, credentials)):
-        return None
-    return _parsed(config, credentials)
+    # In a container there usually are none, and a parser need not be imported.
+    return _parsed(config, credentials) if is_file(config) or is_file(credentials) else Files()
 
 
-def _parsed(config: str, credentials: str) -> dict[str, Any]:
+def _parsed(config: str, credentials: str) -> Files:
+    """The files as botocore parses them."""
     import configparser
 
-    profiles: dict[str, dict[str, str]] = {}
+    by_file: tuple[dict[str, dict[str, str]], dict[str, dict[str, str]]] = ({}, {})
     services: dict[str, str] = {}
-    for path, is_config in ((config, True), (credentials, False)):
+    for path, is_config, profiles in ((config, True, by_file[0]), (credentials, False, by_file[1])):
         parser = configparser.RawConfigParser()
         try:
             parser.read([os.path.expanduser(os.path.expandvars(path))])
@@ -109,27 +109,27 @@ def _parsed(config: str, credentials: str) -> dict[str, Any]:
                 profiles.setdefault(name, {}).update(parser.items(section))
             elif not is_config or section == "default":
                 profiles.setdefault(section, {}).update(parser.items(section))
-    return {"profiles": profiles, "services": services}
+    both = {name: {**by_file[0].get(name, {}), **by_file[1].get(name, {})} for profiles in by_file for name in profiles}
+    return Files(both, *by_file, services)
 
 
-def _profile_settings(files: dict[str, Any] | None, profile: str | None) -> dict[str, str]:
-    profiles: dict[str, dict[str, str]] = files["profiles"] if files else {}
-    if profile is not None and profile not in profiles:
+def _profile_settings(files: Files, profile: str | None) -> dict[str, str]:
+    if profile is not None and profile not in files.profiles:
         from botocore.exceptions import ProfileNotFound
 
         raise ProfileNotFound(profile=profile)
-    return profiles.get(profile or "default", {})
+    return files.profiles.get(profile or "default", {})
 
 
-def _endpoint(files: dict[str, Any] | None, settings: dict[str, str]) -> str | None:
+def _endpoint(files: Files, settings: dict[str, str]) -> str | None:
     # Generic environment variables come before the file's service-specific key, as in botocore.
     ignored = os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", settings.get("ignore_configured_endpoint_urls", ""))
     if ignored.lower() == "true":
         return None
     named = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    if named or files is None:
-        return named or None
-    for line in files["services"].get(settings.get("services", ""), "").splitlines():
+    if named:
+        return named
+    for line in files.services.get(settings.get("services", ""), "").splitlines():
         name, _, value = line.partition("=")
         if name.strip() == "endpoint_url":
             return value.strip() or None
@@ -157,3 +157,9 @@ def _proxies() -> dict[str, str]:
         if value.strip():
             proxies[name] = value
     return proxies
+
+
+def _max_attempts(settings: dict[str, str]) -> int | None:
+    # The first one counts, as in botocore's standard mode; there a 0 or less still means one request.
+    value = os.environ.get("AWS_MAX_ATTEMPTS", settings.get("max_attempts"))
+    return None if value is None else max(1, int(value))

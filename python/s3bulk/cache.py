@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from s3bulk._core import ClientCache, NativeClient
 from s3bulk.client import Client
 from s3bulk.config import S3ClientConfig
+from s3bulk.options import TransferOptions
 
 # The original's bound; an application has one or two configs, a test suite many.
 MAXIMUM_CLIENTS = 4
@@ -96,7 +97,7 @@ def make_s3_client(config: S3ClientConfig) -> Any:
         ValueError: An endpoint without scheme or host.
         botocore.exceptions.InvalidRegionError: A region that is no host label.
         botocore.exceptions.InvalidS3AddressingStyleError: An addressing style that botocore does not know.
-        botocore.exceptions.PartialCredentialsError: The environment has an access key without its secret.
+        botocore.exceptions.PartialCredentialsError: The environment or a file has an access key without its secret.
         botocore.exceptions.ProfileNotFound: `AWS_PROFILE` names a profile that no file has.
     """
     # Not needed to import s3bulk, which command-line tools do for every `--help`.
@@ -111,6 +112,7 @@ def make_s3_client(config: S3ClientConfig) -> Any:
     static_keys = bool(config.access_key and config.secret_key)
     endpoint_url: str | None = config.endpoint_url
     environment = read_environment(static_keys=static_keys, own_endpoint=endpoint_url is not None)
+    web_identity = environment.web_identity
     native = NativeClient(
         endpoint_url=environment.endpoint_url if endpoint_url is None else endpoint_url,
         region=config.region or "us-east-1",
@@ -118,11 +120,14 @@ def make_s3_client(config: S3ClientConfig) -> Any:
         access_key=config.access_key if static_keys else environment.access_key,
         secret_key=config.secret_key if static_keys else environment.secret_key,
         session_token=environment.session_token,
+        web_identity=None if web_identity is None else web_identity.parts(),
         profile=environment.profile,
         ca_bundle=environment.ca_bundle,
         proxies=environment.proxies,
     )
-    return Client(config, None, native, Boto3Half(config, environment))
+    client = Client(config, None, native, Boto3Half(config, environment))
+    attempts = environment.max_attempts
+    return client if attempts is None else client.with_options(TransferOptions(max_attempts=attempts))
 
 
 def rebuild_client(config: S3ClientConfig, options: Any) -> Any:

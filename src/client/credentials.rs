@@ -1,10 +1,11 @@
 //! Identities for both planes: static keys, or the SDK's default chain behind one cache that refreshes in time.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::provider_config::ProviderConfig;
+use aws_config::web_identity_token::{StaticConfiguration, WebIdentityTokenCredentialsProvider};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
@@ -71,7 +72,7 @@ impl CredentialCache {
                 let token = session_token.as_ref().map(|token| token.expose().to_owned());
                 Some(Known::new(Credentials::new(access_key, secret_key.expose(), token, None, "s3bulk")))
             }
-            CredentialSource::DefaultChain { .. } => None,
+            CredentialSource::DefaultChain { .. } | CredentialSource::WebIdentity { .. } => None,
         };
         Arc::new(Self {
             source,
@@ -125,10 +126,10 @@ impl CredentialCache {
     }
 
     async fn ask(&self) -> Result<Credentials> {
-        let CredentialSource::DefaultChain { profile } = &self.source else {
+        if matches!(self.source, CredentialSource::Static { .. }) {
             return Err(Error::new(Kind::Credentials, "S3 says that the credentials given have expired"));
-        };
-        let chain = self.chain.get_or_init(|| self.build_chain(profile.as_deref())).await;
+        }
+        let chain = self.chain.get_or_init(|| self.build_chain()).await;
         chain.provide_credentials().await.map_err(|error| match error {
             CredentialsError::CredentialsNotLoaded(_) => {
                 Error::new(Kind::NoCredentials, "Unable to locate credentials").caused_by(error)
@@ -140,14 +141,31 @@ impl CredentialCache {
         })
     }
 
-    async fn build_chain(&self, profile: Option<&str>) -> Box<dyn ProvideCredentials> {
+    async fn build_chain(&self) -> Box<dyn ProvideCredentials> {
         let region = Region::new(self.region.clone());
         let config = ProviderConfig::default().with_http_client(self.http.clone()).with_region(Some(region.clone()));
-        let mut builder = DefaultCredentialsChain::builder().region(region).configure(config);
-        if let Some(profile) = profile {
-            builder = builder.profile_name(profile);
+        match &self.source {
+            CredentialSource::WebIdentity { token_file, role_arn, session_name } => {
+                let made_up = || {
+                    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                    format!("s3bulk-session-{}", now.as_secs())
+                };
+                let session = StaticConfiguration {
+                    web_identity_token_file: token_file.clone(),
+                    role_arn: role_arn.clone(),
+                    session_name: session_name.clone().unwrap_or_else(made_up),
+                };
+                let builder = WebIdentityTokenCredentialsProvider::builder().configure(&config);
+                Box::new(builder.static_configuration(session).build())
+            }
+            CredentialSource::DefaultChain { profile: Some(profile) } => {
+                let builder = DefaultCredentialsChain::builder().region(region).configure(config);
+                Box::new(builder.profile_name(profile).build().await)
+            }
+            CredentialSource::DefaultChain { profile: None } | CredentialSource::Static { .. } => {
+                Box::new(DefaultCredentialsChain::builder().region(region).configure(config).build().await)
+            }
         }
-        Box::new(builder.build().await)
     }
 }
 
@@ -181,7 +199,7 @@ impl Identities for SharedCredentials {
     fn forget(&self, used: &Identity) {
         let mut known = self.0.slot();
         let same = known.as_ref().is_some_and(|known| known.identity.data::<Credentials>() == used.data());
-        if same && matches!(self.0.source, CredentialSource::DefaultChain { .. }) {
+        if same && !matches!(self.0.source, CredentialSource::Static { .. }) {
             *known = None;
         }
     }
@@ -211,6 +229,7 @@ mod tests {
     use super::*;
     use crate::wire::pool::{Pool, Timeouts};
     use crate::wire::proxy::Routes;
+    use crate::wire::resolve::system_look_up;
     use crate::wire::tls::Tls;
 
     #[test]
@@ -246,7 +265,8 @@ mod tests {
 
     fn numbered(lifetime: Duration, allowed: usize) -> (SharedCredentials, Arc<Numbered>) {
         let provider = Arc::new(Numbered { lifetime, given: AtomicUsize::new(0), allowed: Semaphore::new(allowed) });
-        let pool = Pool::new(Tls::new(None).unwrap(), Routes::default(), Duration::from_secs(1));
+        let tls = Tls::new(None).unwrap();
+        let pool = Pool::new(tls, Routes::default(), system_look_up(), Duration::from_secs(1));
         let timeouts = Timeouts { connect: Duration::from_secs(1), read: Duration::from_secs(1) };
         let source = CredentialSource::DefaultChain { profile: None };
         let cache = CredentialCache::new(source, "r".into(), SdkHttp::new(pool, timeouts));

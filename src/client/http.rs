@@ -9,6 +9,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
 use http::{HeaderValue, Method, Request, header};
 use http_body_util::BodyExt;
 
@@ -64,7 +65,7 @@ impl SdkHttp {
             // CompleteMultipartUpload is answered with white space for minutes (PITFALLS 2.1).
             response = response.patient();
         }
-        let body = response.collect(LONGEST_ANSWER).await?;
+        let mut body = response.collect(LONGEST_ANSWER).await?;
         if let Some(length) = response.content_length()
             && length != body.len() as u64
             && *head.method() != Method::HEAD
@@ -74,6 +75,9 @@ impl SdkHttp {
         // Without a length only the document itself tells. The SDK's parser takes one that is cut between elements.
         if *head.method() == Method::GET && response.status.is_success() && is_cut_document(&body) {
             return Err(Error::new(Kind::BadResponse, "the answer is a document without an end"));
+        }
+        if *head.method() == Method::POST && response.status.is_success() {
+            body = with_s3s_root(body);
         }
         let mut built = http::Response::new(SdkBody::from(body));
         *built.status_mut() = response.status;
@@ -85,6 +89,19 @@ impl SdkHttp {
         }
         HttpResponse::try_from(built)
             .map_err(|error| Error::new(Kind::BadResponse, format!("the answer can't be understood: {error}")))
+    }
+}
+
+/// The root of CreateMultipartUpload's answer by S3's name: gofakes3, which `rclone serve s3` is made of, has another
+/// one, and the SDK is the only reader that minds.
+fn with_s3s_root(body: Bytes) -> Bytes {
+    const OTHER: &str = "<InitiateMultipartUpload>";
+    match std::str::from_utf8(&body) {
+        Ok(text) if text.contains(OTHER) => text
+            .replace(OTHER, "<InitiateMultipartUploadResult>")
+            .replace("</InitiateMultipartUpload>", "</InitiateMultipartUploadResult>")
+            .into(),
+        _ => body,
     }
 }
 
@@ -164,6 +181,15 @@ mod tests {
             ("<?xml version=\"1.0\"?>", true),
         ] {
             assert_eq!(is_cut_document(text.as_bytes()), cut, "{text}");
+        }
+    }
+
+    #[test]
+    fn another_name_of_the_root_is_understood() {
+        let s3s = "<?xml?><InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>";
+        let other = "<?xml?><InitiateMultipartUpload><UploadId>1</UploadId></InitiateMultipartUpload>";
+        for (answer, read) in [(s3s, s3s), (other, s3s), ("", ""), ("<Error/>", "<Error/>")] {
+            assert_eq!(with_s3s_root(Bytes::from(answer)), read);
         }
     }
 }

@@ -31,6 +31,7 @@ use crate::wire::checksum::Accepted;
 use crate::wire::endpoint::Endpoints;
 use crate::wire::pool::{Pool, Timeouts};
 use crate::wire::proxy::Routes;
+use crate::wire::resolve::{LookUp, system_look_up};
 use crate::wire::retry::Retry;
 use crate::wire::sign::Clock;
 use crate::wire::tls::Tls;
@@ -55,10 +56,15 @@ pub struct Client {
 impl Client {
     /// Builds a client. No network I/O, no files but a CA bundle.
     pub fn new(config: ClientConfig, options: TransferOptions) -> Result<Self> {
+        Self::with_look_up(config, options, system_look_up())
+    }
+
+    /// The same, for who knows better than the system where hosts are.
+    pub fn with_look_up(config: ClientConfig, options: TransferOptions, look_up: Arc<LookUp>) -> Result<Self> {
         config.validate()?;
         options.validate()?;
         let routes = Routes::new(&config.proxies)?;
-        let pool = Pool::new(Tls::new(config.ca_bundle.as_deref())?, routes, LONGEST_CONNECT);
+        let pool = Pool::new(Tls::new(config.ca_bundle.as_deref())?, routes, look_up, LONGEST_CONNECT);
         let http = SdkHttp::new(pool.clone(), timeouts(&options));
         let cache = CredentialCache::new(config.credentials.clone(), config.region.clone(), http);
         let credentials = SharedCredentials(cache);

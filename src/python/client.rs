@@ -108,8 +108,8 @@ impl Drop for NativeClient {
 #[pymethods]
 impl NativeClient {
     #[new]
-    #[pyo3(signature = (*, endpoint_url, region, addressing_style, access_key, secret_key, session_token, profile,
-                        ca_bundle, proxies))]
+    #[pyo3(signature = (*, endpoint_url, region, addressing_style, access_key, secret_key, session_token, web_identity,
+                        profile, ca_bundle, proxies))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of the one place that makes clients")]
     fn new(
         py: Python<'_>,
@@ -119,16 +119,20 @@ impl NativeClient {
         access_key: Option<String>,
         secret_key: Option<String>,
         session_token: Option<String>,
+        web_identity: Option<(PathBuf, String, Option<String>)>,
         profile: Option<String>,
         ca_bundle: Option<PathBuf>,
         mut proxies: HashMap<String, String>,
     ) -> PyResult<Self> {
-        let credentials = match (access_key, secret_key) {
-            (Some(access_key), Some(secret_key)) => CredentialSource::Static {
+        let credentials = match (access_key, secret_key, web_identity) {
+            (Some(access_key), Some(secret_key), _) => CredentialSource::Static {
                 access_key,
                 secret_key: Secret::new(secret_key),
                 session_token: session_token.map(Secret::new),
             },
+            (_, _, Some((token_file, role_arn, session_name))) => {
+                CredentialSource::WebIdentity { token_file, role_arn, session_name }
+            }
             _ => CredentialSource::DefaultChain { profile },
         };
         let proxies = Proxies {

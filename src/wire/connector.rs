@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tower_service::Service;
 
 use super::proxy::{Proxy, Routes};
-use super::resolve::Resolver;
+use super::resolve::{LookUp, Resolver};
 use super::socket::{Socket, Stream, WRITE_STALL_LIMIT};
 use super::tls::{Tls, handshake_error, server_name};
 use super::traffic::Traffic;
@@ -41,8 +41,8 @@ pub const SURPLUS: &str = "there are connections enough";
 
 impl Connector {
     /// A connector that gives up after `limit`; a request with a shorter limit gives up earlier.
-    pub fn new(tls: Arc<Tls>, routes: Routes, limit: Duration, traffic: Arc<Traffic>) -> Self {
-        Self(Arc::new(Shared { resolver: Resolver::default(), routes, tls, limit, traffic }))
+    pub fn new(tls: Arc<Tls>, routes: Routes, look_up: Arc<LookUp>, limit: Duration, traffic: Arc<Traffic>) -> Self {
+        Self(Arc::new(Shared { resolver: Resolver::new(look_up), routes, tls, limit, traffic }))
     }
 }
 

@@ -16,7 +16,7 @@ type Answer = io::Result<Vec<SocketAddr>>;
 fn connector(look_up: impl Fn(usize) -> Answer + Send + Sync + 'static) -> (Connector, Arc<AtomicUsize>) {
     let asked = Arc::<AtomicUsize>::default();
     let counted = asked.clone();
-    let resolver = Resolver::new(Box::new(move |_, _| -> BoxFuture<Answer> {
+    let resolver = Resolver::new(Arc::new(move |_, _| -> BoxFuture<Answer> {
         Box::pin(std::future::ready(look_up(counted.fetch_add(1, SeqCst))))
     }));
     let shared = Shared {

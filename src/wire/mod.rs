@@ -11,7 +11,7 @@ mod failure;
 pub mod object;
 pub mod pool;
 pub mod proxy;
-mod resolve;
+pub mod resolve;
 pub mod response;
 pub mod retry;
 pub mod sign;
@@ -157,7 +157,12 @@ mod tests {
             proxies: crate::config::Proxies::default(),
         };
         Wire {
-            pool: Pool::new(tls::Tls::new(None).unwrap(), proxy::Routes::default(), Duration::from_secs(1)),
+            pool: Pool::new(
+                tls::Tls::new(None).unwrap(),
+                proxy::Routes::default(),
+                resolve::system_look_up(),
+                Duration::from_secs(1),
+            ),
             endpoints: Endpoints::new(config),
             accepted: Accepted::default(),
             clock: Clock::default(),

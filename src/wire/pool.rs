@@ -16,6 +16,7 @@ use super::body::{BodyState, BoxFuture, Payload, RequestBody};
 use super::connector::{Connector, SURPLUS};
 use super::failure::{from_hyper, is_cut_write};
 use super::proxy::Routes;
+use super::resolve::LookUp;
 use super::socket::ConnectionHandle;
 use super::tls::Tls;
 use super::traffic::Traffic;
@@ -104,7 +105,7 @@ impl Drop for Unfinished {
 
 impl Pool {
     /// A pool whose connections must stand within `connect_limit`, whatever a request allows.
-    pub fn new(tls: Tls, routes: Routes, connect_limit: Duration) -> Self {
+    pub fn new(tls: Tls, routes: Routes, look_up: Arc<LookUp>, connect_limit: Duration) -> Self {
         let tls = Arc::new(tls);
         let (traffic, wide_traffic) = (Arc::<Traffic>::default(), Arc::<Traffic>::default());
         let mut builder = Client::builder(TokioExecutor::new());
@@ -114,9 +115,10 @@ impl Pool {
             .http1_max_buf_size(READ_BUFFER)
             .retry_canceled_requests(true)
             .set_host(false);
-        let client = builder.build(Connector::new(tls.clone(), routes.clone(), connect_limit, traffic.clone()));
+        let client =
+            builder.build(Connector::new(tls.clone(), routes.clone(), look_up.clone(), connect_limit, traffic.clone()));
         builder.http1_max_headers(MAXIMUM_HEADERS);
-        let wide = builder.build(Connector::new(tls, routes.clone(), connect_limit, wide_traffic.clone()));
+        let wide = builder.build(Connector::new(tls, routes.clone(), look_up, connect_limit, wide_traffic.clone()));
         Self { client, wide, routes, traffic, wide_traffic }
     }
 

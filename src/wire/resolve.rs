@@ -17,9 +17,17 @@ const BAD: Duration = Duration::from_secs(30);
 /// Asks for the addresses of a name.
 pub type LookUp = dyn Fn(&str, u16) -> BoxFuture<io::Result<Vec<SocketAddr>>> + Send + Sync;
 
+/// Names as the system knows them.
+pub fn system_look_up() -> Arc<LookUp> {
+    Arc::new(|host, port| {
+        let host = host.to_owned();
+        Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+    })
+}
+
 /// Looks up names for a pool.
 pub struct Resolver {
-    look_up: Box<LookUp>,
+    look_up: Arc<LookUp>,
     names: Mutex<HashMap<(String, u16), Arc<Name>>>,
     bad: Mutex<HashMap<SocketAddr, Instant>>,
 }
@@ -33,19 +41,9 @@ struct Answer {
     at: Instant,
 }
 
-impl Default for Resolver {
-    /// The system's names.
-    fn default() -> Self {
-        Self::new(Box::new(|host, port| {
-            let host = host.to_owned();
-            Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
-        }))
-    }
-}
-
 impl Resolver {
     /// Names as `look_up` knows them.
-    pub fn new(look_up: Box<LookUp>) -> Self {
+    pub fn new(look_up: Arc<LookUp>) -> Self {
         Self { look_up, names: Mutex::default(), bad: Mutex::default() }
     }
 
@@ -133,7 +131,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_needs_no_look_up() {
-        let resolver = Resolver::default();
+        let resolver = Resolver::new(system_look_up());
         assert_eq!(resolver.addresses("[::1]", 5).await.unwrap(), addresses(&["[::1]:5"]));
         assert!(resolver.names.lock().unwrap().is_empty());
     }

@@ -77,6 +77,12 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     if list.is_empty() {
         return Err(refuse(format!("CA bundle {} holds no certificate", path.display())));
     }
+    let mut usable = RootCertStore::empty();
+    for certificate in &list {
+        usable.add(certificate.clone()).map_err(|error| {
+            refuse(format!("CA bundle {} holds a certificate that can't be used: {error}", path.display()))
+        })?;
+    }
     Ok(list)
 }
 
@@ -107,11 +113,14 @@ fn explain(error: &rustls::Error) -> String {
 mod tests {
     use super::*;
 
+    const GARBAGE: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+
     #[test]
     fn a_bad_bundle_is_an_error_that_names_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("bundle.pem");
-        for content in [None, Some(""), Some("no certificate"), Some("-----BEGIN CERTIFICATE-----\nAAA")] {
+        for content in [None, Some(""), Some("no certificate"), Some("-----BEGIN CERTIFICATE-----\nAAA"), Some(GARBAGE)]
+        {
             if let Some(content) = content {
                 std::fs::write(&file, content).unwrap();
             }

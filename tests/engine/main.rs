@@ -30,6 +30,7 @@ mod multipart_faults;
 mod odd_servers;
 mod proxies;
 mod proxy_rig;
+mod regions;
 mod request_headers;
 mod rig;
 mod silence;

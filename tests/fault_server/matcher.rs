@@ -16,6 +16,7 @@ pub struct Matcher {
     pub part_number: Option<u32>,
     pub range_start: Option<u64>,
     pub header: Option<String>,
+    pub host: Option<String>,
     pub reused_connection: bool,
 }
 
@@ -43,6 +44,7 @@ impl Matcher {
             && self.part_number.is_none_or(|wanted| event.request.and_then(Request::part_number) == Some(wanted))
             && self.range_start.is_none_or(|wanted| event.request.and_then(Request::range_start) == Some(wanted))
             && self.header.as_deref().is_none_or(|name| event.request.is_some_and(|it| it.header(name).is_some()))
+            && self.host.as_deref().is_none_or(|wanted| event.request.and_then(|it| it.header("host")) == Some(wanted))
             && (!self.reused_connection || event.served_before > 0)
     }
 }

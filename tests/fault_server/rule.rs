@@ -65,6 +65,12 @@ impl Rule {
         self
     }
 
+    /// Only requests with this `Host`.
+    pub fn host(mut self, host: &str) -> Self {
+        self.matcher.host = Some(host.to_owned());
+        self
+    }
+
     /// Only requests on a connection that has served one before.
     pub fn reused_connection(mut self) -> Self {
         self.matcher.reused_connection = true;

@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | `id=busy` | name under which the rule is counted; default `rule` |
 //! | `on=PutObject,UploadPart` | operations (`Connect` = an accepted connection); default all requests |
-//! | `bucket=b` `key=a/b` `key=a/*` `part=2` `range-start=100` `with-header=expect` `reused` | which requests |
+//! | `bucket=b` `key=a/b` `key=a/*` `part=2` `range-start=100` `with-header=expect` `host=h:1` `reused` | which requests |
 //! | `nth=2` `first=3` `from=4` `every=5` `probability=0.1:42` | which of those; the 42 is the seed |
 //! | `shared` | rules after this one may act on the same request |
 //! | `status=503:SlowDown` | answer so; `body=xml\|empty\|html`, `header=Retry-After:1` belong to it |
@@ -99,6 +99,7 @@ fn narrow(mut rule: Rule, name: &str, value: &str) -> Result<Option<Rule>, Strin
         "part" => rule.part_number(number(value)?),
         "range-start" => rule.range_start(number(value)?),
         "with-header" => rule.with_header(value),
+        "host" => rule.host(value),
         "reused" => rule.reused_connection(),
         "nth" => rule.nth(number(value)?),
         "first" => rule.first(number(value)?),

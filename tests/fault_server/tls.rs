@@ -34,6 +34,10 @@ impl Acceptor {
     }
 }
 
+/// This machine, and what tests call it.
+const NAMES: &[&str] =
+    &["localhost", "127.0.0.1", "s3.test", "*.s3.test", "*.s3.us-east-1.amazonaws.com", "*.s3.eu-west-1.amazonaws.com"];
+
 /// What the server's certificate is like. All are their own issuers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Certificate {
@@ -49,7 +53,7 @@ impl Certificate {
     fn self_signed(self) -> Result<(TlsAcceptor, String), Box<dyn std::error::Error>> {
         let names = match self {
             Certificate::OtherName => vec!["other.test".to_owned()],
-            _ => vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "s3.test".to_owned()],
+            _ => NAMES.iter().map(|name| (*name).to_owned()).collect(),
         };
         // Two that are strangers to each other must not seem to be each other's issuers.
         let own_name = names.first().cloned().unwrap_or_default();
@@ -72,7 +76,7 @@ impl Certificate {
     }
 }
 
-/// An acceptor for this machine and for `s3.test`, and its certificate.
+/// An acceptor for this machine and for the names of tests, and its certificate.
 pub fn self_signed() -> Result<(TlsAcceptor, String), Box<dyn std::error::Error>> {
     Certificate::Good.self_signed()
 }

@@ -17,7 +17,8 @@ import s3bulk
 from botocore.config import Config
 from s3bulk import S3ClientConfig, make_s3_client
 
-from tests.servers import Server, moto_server, seaweedfs_server
+from tests.servers import Server, minio_server, moto_server, rclone_server, seaweedfs_server, versitygw_server
+from tests.servers.lacks import reason_to_skip
 
 REGION = "us-east-1"
 KINDS = ("own", "boto3", "wrapper")
@@ -116,9 +117,31 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(params=["moto", "seaweedfs"])
+@pytest.fixture(scope="session")
+def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with rclone_server(tmp_path_factory.mktemp("rclone")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def versitygw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with versitygw_server(tmp_path_factory.mktemp("versitygw")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with minio_server(tmp_path_factory.mktemp("minio")) as server:
+        yield server
+
+
+@pytest.fixture
 def server(request: pytest.FixtureRequest) -> Server:
-    """Each server in turn."""
+    """Each server of `--servers` in turn, but for what it lacks (`@pytest.mark.needs`)."""
+    needed = [name for mark in request.node.iter_markers("needs") for name in mark.args]
+    reason = reason_to_skip(request.param, needed)
+    if reason is not None:
+        pytest.skip(reason)
     chosen: Server = request.getfixturevalue(request.param)
     return chosen
 

@@ -50,6 +50,7 @@ def test_an_empty_region_means_no_location_constraint(kind: str, moto: Server) -
     assert boto3_client(moto).get_bucket_location(Bucket=name)["LocationConstraint"] is None
 
 
+@pytest.mark.needs("say that a bucket is ours")
 def test_concurrent_calls_all_succeed(kind: str, server: Server, judge: Any) -> None:
     name = f"raced-{kind}-{server.name}"
     client = client_of(kind, server)

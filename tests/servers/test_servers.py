@@ -7,14 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.servers import moto_server, seaweedfs_server
+from tests.servers import Server, minio_server, moto_server, rclone_server, seaweedfs_server, versitygw_server
 from tests.servers.process import ServerDied, server_process
+from tests.servers.program import find_program
 
 _ROOT = Path(__file__).resolve().parents[2]
 _STARTS_AND_IS_KILLED = """
@@ -62,8 +65,19 @@ def test_moto_is_empty_and_answers() -> None:
         client.close()
 
 
-def test_seaweedfs_checks_signatures_and_makes_no_bucket_unasked(tmp_path: Path) -> None:
-    with seaweedfs_server(tmp_path) as server:
+_OTHERS: dict[str, Callable[[Path], AbstractContextManager[Server]]] = {
+    "seaweedfs": seaweedfs_server,
+    "rclone": rclone_server,
+    "versitygw": versitygw_server,
+    "minio": minio_server,
+}
+
+
+@pytest.mark.parametrize("name", _OTHERS)
+def test_the_others_check_signatures_and_make_no_bucket_unasked(name: str, tmp_path: Path) -> None:
+    if name != "seaweedfs" and find_program(name) is None:
+        pytest.skip(f"there is no `{name}` here: `make servers` may build it")
+    with _OTHERS[name](tmp_path) as server:
         for secret_key, code in ((server.secret_key, "NoSuchBucket"), ("another", "SignatureDoesNotMatch")):
             client = boto3.client(
                 "s3",
@@ -76,6 +90,17 @@ def test_seaweedfs_checks_signatures_and_makes_no_bucket_unasked(tmp_path: Path)
                 client.put_object(Bucket="nobody-made-this", Key="key", Body=b"")
             assert raised.value.response["Error"]["Code"] == code
             client.close()
+
+
+def test_a_server_that_is_not_there_is_named_at_the_end() -> None:
+    program = """
+import sys, pytest, tests.servers.program as program
+program.find_program = lambda name: None
+sys.exit(pytest.main(["-q", "tests/python/test_presigned.py", "--servers", "minio"]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=_ROOT, stdout=subprocess.PIPE, text=True, timeout=50)
+    assert (done.returncode, "2 skipped" in done.stdout) == (0, True), done.stdout
+    assert "WARNING: minio was not run, there is no `minio` here: `make servers` builds it" in done.stdout
 
 
 def _is_running(process: int) -> bool:
