@@ -20,6 +20,7 @@ class Boto3Half:
         self._config = config
         self._environment = environment
         self._client: Any = None
+        self._moto_sees_it = False
         self._lock = threading.RLock()
 
     def get(self) -> Any:
@@ -29,6 +30,9 @@ class Boto3Half:
             with self._lock:
                 if self._client is None:
                     self._client = self._make()
+        if is_moto_on() and not self._moto_sees_it:
+            _show_to_moto(self._client)
+            self._moto_sees_it = True
         return self._client
 
     def in_the_way(self) -> Any:
@@ -53,6 +57,15 @@ class Boto3Half:
         elif environment.profile is not None and "aws_access_key_id" not in arguments:
             return boto3.session.Session(profile_name=environment.profile).client("s3", **arguments)
         return boto3.client("s3", **arguments)
+
+
+def _show_to_moto(client: Any) -> None:
+    """Lets moto see the requests of a client whose session is older than the import of moto.
+
+    Without that its calls in a mock would go to the real service.
+    """
+    # moto's own way for clients that are made too early; it leaves alone those that it sees already.
+    sys.modules["moto.core.models"].patch_client(client)
 
 
 def boto3_arguments(config: S3ClientConfig) -> dict[str, Any]:
