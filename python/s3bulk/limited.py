@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from s3bulk.client import Client
+from s3bulk.client import is_own
 from s3bulk.options import TransferOptions
 
 
@@ -61,7 +61,7 @@ def with_options(s3_client: Any, options: TransferOptions) -> Any:
     Raises:
         TypeError: `options` is no `TransferOptions`.
     """
-    if isinstance(s3_client, Client):
+    if is_own(s3_client):
         return s3_client.with_options(options)
     if not isinstance(options, TransferOptions):
         raise TypeError(f"options must be TransferOptions, not {type(options).__name__}")
@@ -70,4 +70,4 @@ def with_options(s3_client: Any, options: TransferOptions) -> Any:
 
 def unlimited(s3_client: Any) -> Any:
     """The client itself, where this is one with limits."""
-    return s3_client._client if isinstance(s3_client, LimitedClient) else s3_client
+    return s3_client._client if issubclass(type(s3_client), LimitedClient) else s3_client
