@@ -76,7 +76,7 @@ def canned_server(tls: ssl.SSLContext | None = None) -> Iterator[CannedServer]:
             if self.command != "HEAD":
                 self.wfile.write(answer.body)
 
-        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _answer
+        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_CONNECT = _answer
 
         def log_message(self, format: str, *arguments: Any) -> None:
             pass
