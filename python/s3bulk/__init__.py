@@ -27,6 +27,7 @@ from s3bulk.functions import (
 )
 from s3bulk.limited import with_options
 from s3bulk.options import TransferOptions
+from s3bulk.protocol import S3Client
 from s3bulk.report import Report
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ __all__ = [
     "AddressingStyle",
     "Client",
     "Report",
+    "S3Client",
     "S3ClientConfig",
     "TransferError",
     "TransferOptions",

@@ -39,6 +39,10 @@ class LimitedClient:
         """Deletes it from the client."""
         delattr(self._client, name)
 
+    def __dir__(self) -> list[str]:
+        """Its own names and those of the client."""
+        return sorted({*object.__dir__(self), *(name for name in dir(self._client) if not name.startswith("_"))})
+
     def __repr__(self) -> str:
         """The client and its options."""
         return f"<s3bulk.LimitedClient {self._client!r} {self._options!r}>"

@@ -67,10 +67,9 @@ def test_wrong_credentials_are_what_they_are_in_boto3(
 
 
 def test_the_response_metadata_is_that_of_boto3(server: Server, folder: Path) -> None:
-    expected: Any = _raised(
-        lambda: CALLS["upload_file"](client_of("wrapper", server), "no-such-bucket", folder)
-    ).response
-    found: Any = _raised(lambda: CALLS["upload_file"](client_of("own", server), "no-such-bucket", folder)).response
+    call = CALLS["upload_file"]
+    expected: Any = _raised(lambda: call(client_of("wrapper", server), "no-such-bucket", folder)).response
+    found: Any = _raised(lambda: call(client_of("own", server), "no-such-bucket", folder)).response
     metadata = found["ResponseMetadata"]
     assert set(expected["ResponseMetadata"]) - {"HostId"} <= set(metadata)
     assert metadata["RetryAttempts"] == 0
