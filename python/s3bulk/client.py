@@ -27,6 +27,13 @@ class Client:
     client (a `Stubber`, an event hook, a replaced method, moto's `mock_aws`) sees all transfers, one call at a time.
     """
 
+    # Of the boto3 half, which type checkers do not ask: with these a client is an `S3Client`.
+    head_bucket: Callable[..., Any]
+    create_bucket: Callable[..., Any]
+    put_object: Callable[..., Any]
+    download_fileobj: Callable[..., Any]
+    get_paginator: Callable[..., Any]
+
     def __init__(
         self, config: S3ClientConfig, options: TransferOptions | None, native: _core.NativeClient, boto3_half: Boto3Half
     ) -> None:
