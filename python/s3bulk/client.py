@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from s3bulk import _boto3_files, _core, plain
+from s3bulk import _core, plain
 from s3bulk._content_type import guess_content_type
 from s3bulk._log import DOWNLOADED_PREFIX, UPLOADED_FOLDER, logger
 from s3bulk._parameters import check_bucket, path_of
@@ -137,6 +137,8 @@ class Client:
             boto3.exceptions.S3UploadFailedError: S3 answered with an error.
             FileNotFoundError: There is no such file.
         """
+        from s3bulk import _boto3_files  # not needed to import s3bulk
+
         through = self._boto3_half.in_the_way()
         native = through is None and not Callback and Config is None
         if native and _boto3_files.can_upload(Filename, Bucket, Key, ExtraArgs):
@@ -167,6 +169,8 @@ class Client:
             botocore.exceptions.ClientError: S3 answered with an error; code `404` where there is no such object.
             boto3.exceptions.RetriesExceededError: The body was cut each time.
         """
+        from s3bulk import _boto3_files  # not needed to import s3bulk
+
         through = self._boto3_half.in_the_way()
         native = through is None and not Callback and Config is None
         if native and _boto3_files.can_download(Filename, Bucket, Key, ExtraArgs):
