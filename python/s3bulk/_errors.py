@@ -68,6 +68,12 @@ def _at_endpoint(error_class: Callable[..., BaseException]) -> Callable[[Failure
     return build
 
 
+def _proxy(failure: Failure) -> BaseException:
+    message = str(failure["message"])
+    url = next((word.strip(":;,") for word in message.split() if "://" in word), message)
+    return boto.ProxyConnectionError(proxy_url=url, error=message)
+
+
 def _endpoint(failure: Failure) -> str:
     return str(failure.get("endpoint") or "None")
 
@@ -109,7 +115,7 @@ _MAPPING: dict[str, Callable[[Failure], BaseException]] = {
     "read_timeout": _at_endpoint(boto.ReadTimeoutError),
     "connection_closed": _at_endpoint(boto.ConnectionClosedError),
     "tls": _at_endpoint(boto.SSLError),
-    "proxy": lambda failure: boto.ProxyConnectionError(proxy_url=failure["message"], error=failure["message"]),
+    "proxy": _proxy,
     "body_cut": lambda failure: boto.ResponseStreamingError(error=failure["text"]),
     "checksum_mismatch": _checksum_mismatch,
     "bad_response": _text(errors.BadResponseError),
