@@ -131,7 +131,7 @@ def test_an_answer_is_the_error_it_is_in_boto3(
 def test_retries_are_told_as_boto3_tells_them(mode: str, canned: CannedServer, folder: Path) -> None:
     canned.answer = lambda method, path: Answer(500)
     server = Server("canned", canned.endpoint_url, "key", "secret")
-    config = Config(retries={"total_max_attempts": 3, "mode": mode})  # type: ignore[typeddict-item]
+    config = Config(retries={"total_max_attempts": 3, "mode": mode})  # type: ignore[arg-type]
     theirs = Wrapper(boto3_client(server, config=config))
     ours = client_of("own", server).with_options(TransferOptions(max_attempts=3))
     for name in CALLS:

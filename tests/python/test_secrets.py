@@ -58,9 +58,9 @@ def _client(kind: str, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", _SECRET)
         monkeypatch.setenv("AWS_SESSION_TOKEN", _TOKEN)
         return make_s3_client(S3ClientConfig(endpoint, REGION)).with_options(TransferOptions(max_attempts=1))
-    config = Config(signature_version="s3v4", retries={"total_max_attempts": 1})
+    once = Config(signature_version="s3v4", retries={"total_max_attempts": 1})
     server = Server("any", endpoint, "key", _SECRET)
-    client = boto3_client(server, config=config, aws_session_token=_TOKEN)
+    client = boto3_client(server, config=once, aws_session_token=_TOKEN)
     return with_options(client, TransferOptions(max_attempts=1)) if kind == "boto3" else Wrapper(client)
 
 
