@@ -103,6 +103,8 @@ pub struct Context {
     pub endpoint: Option<String>,
     /// Requests sent for this operation, the first included. 0: none was sent.
     pub attempts: u32,
+    /// The failure was worth another request, and there was none left (botocore's `MaxAttemptsReached`).
+    pub attempts_used_up: bool,
 }
 
 /// An error of the engine. Cheap to clone: the source is shared.
@@ -180,6 +182,13 @@ impl Error {
     #[must_use]
     pub fn after_attempts(mut self, attempts: u32) -> Self {
         self.0.context.attempts = attempts;
+        self
+    }
+
+    /// Says that another request might have helped, and that there was none left.
+    #[must_use]
+    pub fn with_attempts_used_up(mut self) -> Self {
+        self.0.context.attempts_used_up = true;
         self
     }
 

@@ -31,11 +31,13 @@ from s3bulk.report import Report
 
 if TYPE_CHECKING:
     from s3bulk.errors import TransferError
+    from s3bulk.protocol import S3Client
 
 __all__ = [
     "AddressingStyle",
     "Client",
     "Report",
+    "S3Client",
     "S3ClientConfig",
     "TransferError",
     "TransferOptions",
@@ -57,4 +59,9 @@ def __getattr__(name: str) -> Any:
         from s3bulk.errors import TransferError
 
         return TransferError
+    # For annotations: most programs never ask for it.
+    if name == "S3Client":
+        from s3bulk.protocol import S3Client
+
+        return S3Client
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,6 +21,7 @@ class Boto3Half:
         self._config = config
         self._environment = environment
         self._client: Any = None
+        self._moto_sees_it = False
         self._lock = threading.RLock()
 
     def get(self) -> Any:
@@ -30,6 +31,9 @@ class Boto3Half:
             with self._lock:
                 if self._client is None:
                     self._client = self._make()
+        if is_moto_on() and not self._moto_sees_it:
+            _show_to_moto(self._client)
+            self._moto_sees_it = True
         return self._client
 
     def in_the_way(self) -> Any:
@@ -76,6 +80,15 @@ class Boto3Half:
             resolver = session.get_component("credential_provider")
             resolver.insert_before(resolver.providers[0].METHOD, provider)
         return boto3.session.Session(botocore_session=session)
+
+
+def _show_to_moto(client: Any) -> None:
+    """Lets moto see the requests of a client whose session is older than the import of moto.
+
+    Without that its calls in a mock would go to the real service.
+    """
+    # moto's own way for clients that are made too early; it leaves alone those that it sees already.
+    sys.modules["moto.core.models"].patch_client(client)
 
 
 def boto3_arguments(config: S3ClientConfig) -> dict[str, Any]:

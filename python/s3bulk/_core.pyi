@@ -65,7 +65,10 @@ class NativeClient:
         """Creates the bucket where HeadBucket does not find it; `True` when it was created."""
 
     def upload_file(self, path: str, bucket: str, key: str, content_type: str, logger: logging.Logger) -> None:
-        """Stores one regular file: a PutObject, or a multipart upload from `multipart_threshold` on."""
+        """Stores one regular file: a PutObject, or a multipart upload from `multipart_threshold` on.
+
+        With an empty `content_type` none is sent, and the server has its own.
+        """
 
     def download_file(self, bucket: str, key: str, path: str, logger: logging.Logger) -> None:
         """Fetches one object, HeadObject first. Makes missing parent folders."""

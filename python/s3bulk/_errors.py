@@ -5,6 +5,7 @@ The engine imports this module when its first error is raised, and botocore come
 
 from __future__ import annotations
 
+import http.client
 import os
 from collections.abc import Callable
 from typing import Any
@@ -24,8 +25,9 @@ def exception_from(failure: Failure) -> BaseException:
 
     Args:
         failure: `kind`, `message`, `text` (message and context), `operation`, `bucket`, `key`, `path`, `endpoint`,
-            `attempts`; of the kind `service` also `status`, `code`, `service_message`, `request_id`, `host_id`,
-            `headers`, `details`; of the kind `io` also `errno`; of a folder or prefix `report`.
+            `attempts`, `attempts_used_up`; of the kind `service` also `status`, `code`,
+            `service_message`, `request_id`, `host_id`, `headers`, `details`; of the kind `io` also `errno`; of a folder
+            or prefix `report`.
 
     Returns:
         An exception to raise. It pickles, holds no secret, and carries the context as a note where its own text,
@@ -48,8 +50,14 @@ def _service(failure: Failure) -> BaseException:
         "HTTPHeaders": dict(failure.get("headers") or {}),
         "RetryAttempts": max((failure.get("attempts") or 0) - 1, 0),
     }
-    details = dict(failure.get("details") or {})
-    error: Any = {**details, "Code": failure["code"], "Message": failure.get("service_message") or ""}
+    if failure.get("attempts_used_up"):
+        metadata["MaxAttemptsReached"] = True
+    error: Any = {**(failure.get("details") or {}), "Code": failure["code"]}
+    if failure["code"] == str(failure["status"]):
+        # No document: botocore takes the reason phrases of Python, which differ from version to version.
+        error["Message"] = http.client.responses.get(failure["status"], "")
+    elif failure.get("service_message"):
+        error["Message"] = failure["service_message"]
     return ClientError({"Error": error, "ResponseMetadata": metadata}, failure.get("operation") or "Unknown")
 
 
@@ -58,6 +66,12 @@ def _at_endpoint(error_class: Callable[..., BaseException]) -> Callable[[Failure
         return error_class(endpoint_url=_endpoint(failure), error=failure["message"])
 
     return build
+
+
+def _proxy(failure: Failure) -> BaseException:
+    message = str(failure["message"])
+    url = next((word.strip(":;,") for word in message.split() if "://" in word), message)
+    return boto.ProxyConnectionError(proxy_url=url, error=message)
 
 
 def _endpoint(failure: Failure) -> str:
@@ -101,7 +115,7 @@ _MAPPING: dict[str, Callable[[Failure], BaseException]] = {
     "read_timeout": _at_endpoint(boto.ReadTimeoutError),
     "connection_closed": _at_endpoint(boto.ConnectionClosedError),
     "tls": _at_endpoint(boto.SSLError),
-    "proxy": lambda failure: boto.ProxyConnectionError(proxy_url=failure["message"], error=failure["message"]),
+    "proxy": _proxy,
     "body_cut": lambda failure: boto.ResponseStreamingError(error=failure["text"]),
     "checksum_mismatch": _checksum_mismatch,
     "bad_response": _text(errors.BadResponseError),

@@ -36,6 +36,11 @@ def check_bucket(bucket: Any) -> None:
         )
 
 
+def is_plain_bucket(bucket: Any) -> bool:
+    """Whether it is the name of a bucket, and no ARN."""
+    return isinstance(bucket, str) and re.search(_BUCKET, bucket) is not None
+
+
 def check_key(key: Any) -> None:
     """Refuses what is no key; one that is too long is left to the server.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from s3bulk import _core, plain
 from s3bulk._content_type import guess_content_type
@@ -20,10 +21,18 @@ if TYPE_CHECKING:
 class Client:
     """A client for one endpoint and identity, made by `make_s3_client`. Safe under threads.
 
-    `upload_folder`, `download_prefix` and `with_options` are its own. Every other public attribute is that of a boto3
-    client of the same config, which is made when the first one is asked for. Whatever is put in the path of that boto3
+    `upload_folder`, `download_prefix` and `with_options` are its own, and it has boto3's `upload_file` and
+    `download_file`. Every other public attribute is that of a boto3 client of the same config, which is made when the
+    first one is asked for. Whatever is put in the path of that boto3
     client (a `Stubber`, an event hook, a replaced method, moto's `mock_aws`) sees all transfers, one call at a time.
     """
+
+    # Of the boto3 half, which type checkers do not ask: with these a client is an `S3Client`.
+    head_bucket: Callable[..., Any]
+    create_bucket: Callable[..., Any]
+    put_object: Callable[..., Any]
+    download_fileobj: Callable[..., Any]
+    get_paginator: Callable[..., Any]
 
     def __init__(
         self, config: S3ClientConfig, options: TransferOptions | None, native: _core.NativeClient, boto3_half: Boto3Half
@@ -105,6 +114,70 @@ class Client:
         logger.debug(DOWNLOADED_PREFIX, len(report.done), bucket, plain.listing_prefix(key_prefix), path)
         return report
 
+    def upload_file(
+        self,
+        Filename: str | os.PathLike[str],
+        Bucket: str,
+        Key: str,
+        ExtraArgs: dict[str, Any] | None = None,
+        Callback: Callable[[int], object] | None = None,
+        Config: Any = None,
+    ) -> None:
+        """boto3's method: natively, unless there is a callback, a `TransferConfig` or more than a `ContentType`.
+
+        Args:
+            Filename: A file.
+            Bucket: Bucket name or ARN.
+            Key: Key of the object.
+            ExtraArgs: Arguments of the requests, `{"ContentType": "text/plain"}` for example; without one none is sent.
+            Callback: Called with the bytes of each step.
+            Config: A `boto3.s3.transfer.TransferConfig`.
+
+        Raises:
+            boto3.exceptions.S3UploadFailedError: S3 answered with an error.
+            FileNotFoundError: There is no such file.
+        """
+        from s3bulk import _boto3_files  # not needed to import s3bulk
+
+        through = self._boto3_half.in_the_way()
+        native = through is None and not Callback and Config is None
+        if native and _boto3_files.can_upload(Filename, Bucket, Key, ExtraArgs):
+            _boto3_files.upload(self._native, Filename, Bucket, Key, ExtraArgs)
+        else:
+            self._boto3_half.get().upload_file(Filename, Bucket, Key, ExtraArgs, Callback, Config)
+
+    def download_file(
+        self,
+        Bucket: str,
+        Key: str,
+        Filename: str | os.PathLike[str],
+        ExtraArgs: dict[str, Any] | None = None,
+        Callback: Callable[[int], object] | None = None,
+        Config: Any = None,
+    ) -> None:
+        """boto3's method: natively, unless there is a callback, a `TransferConfig`, an extra argument or a link.
+
+        Args:
+            Bucket: Bucket name or ARN.
+            Key: Key of the object.
+            Filename: Where it goes; the folder must be there. A file that is replaced keeps its mode.
+            ExtraArgs: Arguments of the requests, `{"VersionId": "..."}` for example.
+            Callback: Called with the bytes of each step.
+            Config: A `boto3.s3.transfer.TransferConfig`.
+
+        Raises:
+            botocore.exceptions.ClientError: S3 answered with an error; code `404` where there is no such object.
+            boto3.exceptions.RetriesExceededError: The body was cut each time.
+        """
+        from s3bulk import _boto3_files  # not needed to import s3bulk
+
+        through = self._boto3_half.in_the_way()
+        native = through is None and not Callback and Config is None
+        if native and _boto3_files.can_download(Filename, Bucket, Key, ExtraArgs):
+            _boto3_files.download(self._native, Bucket, Key, Filename)
+        else:
+            self._boto3_half.get().download_file(Bucket, Key, Filename, ExtraArgs, Callback, Config)
+
     def __getattr__(self, name: str) -> Any:
         """Asks the boto3 half."""
         # Only what the class itself has not. Interpreter, debugger and copy ask for names with "_" in passing.
@@ -114,15 +187,15 @@ class Client:
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Replaces an attribute of the boto3 half, for tests; transfers then go through it."""
-        if name.startswith("_") or hasattr(type(self), name):
+        own_name = name.startswith("_") or hasattr(type(self), name)
+        owner = self if own_name else self._boto3_half.get()
+        # monkeypatch puts back what it read: a bound method, which then stands in nobody's way.
+        if getattr(value, "__self__", None) is owner and value.__func__ is getattr(type(owner), name, None):
+            vars(owner).pop(name, None)
+        elif own_name:
             object.__setattr__(self, name, value)
-            return
-        half = self._boto3_half.get()
-        # monkeypatch puts back what it read: a bound method of the half, which then stands in nobody's way.
-        if getattr(value, "__self__", None) is half and value.__func__ is getattr(type(half), name, None):
-            vars(half).pop(name, None)
         else:
-            setattr(half, name, value)
+            setattr(owner, name, value)
 
     def __delattr__(self, name: str) -> None:
         """Takes back a replaced attribute of the boto3 half."""
@@ -157,3 +230,8 @@ class Client:
     def __deepcopy__(self, memo: dict[int, Any]) -> Client:
         """Itself, as `__copy__`."""
         return self
+
+
+def is_own(client: Any) -> TypeGuard[Client]:
+    """Whether it is a `Client`. `isinstance` takes the word of a `MagicMock(spec=client)` for it."""
+    return issubclass(type(client), Client)

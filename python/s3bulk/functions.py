@@ -12,7 +12,7 @@ from s3bulk import plain
 from s3bulk._content_type import guess_content_type
 from s3bulk._log import CREATED_BUCKET, logger
 from s3bulk._parameters import check_bucket, check_key, path_of
-from s3bulk.client import Client
+from s3bulk.client import is_own
 from s3bulk.limited import unlimited
 
 
@@ -118,7 +118,7 @@ def upload_folder(
         ValueError: `local_dir` is no directory.
         botocore.exceptions.ClientError: S3 answered with an error. This and others carry `.report`.
     """
-    if isinstance(s3_client, Client):
+    if is_own(s3_client):
         return s3_client.upload_folder(local_dir, bucket, key_prefix).done
     check_bucket(bucket)
     return plain.upload_folder(unlimited(s3_client), path_of(local_dir), bucket, key_prefix).done
@@ -145,7 +145,7 @@ def download_prefix_to_folder(
         ValueError: A key that would lead outside `local_dir`, or two that need the same place.
         botocore.exceptions.ClientError: S3 answered with an error. This and others carry `.report`.
     """
-    if isinstance(s3_client, Client):
+    if is_own(s3_client):
         return s3_client.download_prefix(bucket, key_prefix, local_dir).done
     check_bucket(bucket)
     return plain.download_prefix(unlimited(s3_client), bucket, key_prefix, path_of(local_dir)).done
@@ -153,4 +153,4 @@ def download_prefix_to_folder(
 
 def _through(s3_client: Any) -> Any:
     """What plain calls are made on; `None` where our own client works natively."""
-    return s3_client._boto3_half.in_the_way() if isinstance(s3_client, Client) else unlimited(s3_client)
+    return s3_client._boto3_half.in_the_way() if is_own(s3_client) else unlimited(s3_client)

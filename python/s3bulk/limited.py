@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from s3bulk.client import Client
+from s3bulk.client import is_own
 from s3bulk.options import TransferOptions
 
 
@@ -39,6 +39,10 @@ class LimitedClient:
         """Deletes it from the client."""
         delattr(self._client, name)
 
+    def __dir__(self) -> list[str]:
+        """Its own names and those of the client."""
+        return sorted({*object.__dir__(self), *(name for name in dir(self._client) if not name.startswith("_"))})
+
     def __repr__(self) -> str:
         """The client and its options."""
         return f"<s3bulk.LimitedClient {self._client!r} {self._options!r}>"
@@ -61,7 +65,7 @@ def with_options(s3_client: Any, options: TransferOptions) -> Any:
     Raises:
         TypeError: `options` is no `TransferOptions`.
     """
-    if isinstance(s3_client, Client):
+    if is_own(s3_client):
         return s3_client.with_options(options)
     if not isinstance(options, TransferOptions):
         raise TypeError(f"options must be TransferOptions, not {type(options).__name__}")
@@ -70,4 +74,4 @@ def with_options(s3_client: Any, options: TransferOptions) -> Any:
 
 def unlimited(s3_client: Any) -> Any:
     """The client itself, where this is one with limits."""
-    return s3_client._client if isinstance(s3_client, LimitedClient) else s3_client
+    return s3_client._client if issubclass(type(s3_client), LimitedClient) else s3_client

@@ -53,14 +53,14 @@ impl Client {
             let created = self
                 .retried("CreateMultipartUpload", (bucket, key), window, || {
                     let (client, bucket, key) = (self.clone(), bucket.to_owned(), key.to_owned());
-                    let content_type = content_type.to_owned();
+                    let content_type = (!content_type.is_empty()).then(|| content_type.to_owned());
                     Box::pin(async move {
                         let create = client
                             .sdk
                             .create_multipart_upload()
                             .bucket(&bucket)
                             .key(key)
-                            .content_type(content_type)
+                            .set_content_type(content_type)
                             .set_checksum_algorithm(match algorithm {
                                 Algorithm::Crc64Nvme => Some(ChecksumAlgorithm::Crc64Nvme),
                                 Algorithm::Crc32 => Some(ChecksumAlgorithm::Crc32),

@@ -40,6 +40,7 @@ fn facts<'py>(py: Python<'py>, error: &Error, report: Option<&Py<PyReport>>) -> 
     facts.set_item("path", context.path.as_deref().map(std::path::Path::as_os_str))?;
     facts.set_item("endpoint", context.endpoint.as_deref())?;
     facts.set_item("attempts", context.attempts)?;
+    facts.set_item("attempts_used_up", context.attempts_used_up)?;
     if let Some(service) = error.as_service() {
         facts.set_item("status", service.status)?;
         facts.set_item("code", &service.code)?;

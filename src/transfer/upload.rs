@@ -25,7 +25,7 @@ pub struct LocalFile {
     pub bucket: Arc<str>,
     /// The key.
     pub key: String,
-    /// `Content-Type` of the object.
+    /// `Content-Type` of the object; empty: none is sent, and S3 has its own.
     pub content_type: String,
 }
 
@@ -129,13 +129,15 @@ impl Engine {
         let wire = self.client.wire();
         let mut retry = Retry::new(self.client.options());
         loop {
-            let request = ObjectRequest {
+            let mut request = ObjectRequest {
                 payload: payload.clone(),
                 sha256: digests.sha256.clone(),
                 ..ObjectRequest::new("PutObject", Method::PUT, &file.bucket, &file.key)
             }
-            .header(header::CONTENT_TYPE, &file.content_type)?
             .checksum(digests.algorithm, digests.checksum.as_deref())?;
+            if !file.content_type.is_empty() {
+                request = request.header(header::CONTENT_TYPE, &file.content_type)?;
+            }
             retry.begin();
             let mut limits = Limits::new(self.client.options(), Some(&self.window));
             limits.expect_continue = retry.expect_continue();

@@ -21,7 +21,9 @@ pub fn parse_error(status: StatusCode, headers: &HeaderMap, document: &[u8]) -> 
             .collect(),
         details: Vec::new(),
     };
-    for (name, value) in children(document).unwrap_or_default() {
+    let Some(document) = children(document) else { return error };
+    error.message.clear(); // what a document does not say is not known
+    for (name, value) in document {
         match name.as_str() {
             "Code" => error.code = value,
             "Message" => error.message = value,
@@ -103,6 +105,12 @@ mod tests {
             let error = parse_error(StatusCode::CONFLICT, &HeaderMap::new(), part);
             proptest::prop_assert_eq!(error.code, "409");
         }
+    }
+
+    #[test]
+    fn a_document_without_a_message_has_none() {
+        let error = parse_error(StatusCode::FORBIDDEN, &HeaderMap::new(), b"<Error><Code>AccessDenied</Code></Error>");
+        assert_eq!((error.code.as_str(), error.message.as_str()), ("AccessDenied", ""));
     }
 
     #[test]

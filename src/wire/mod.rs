@@ -89,6 +89,7 @@ impl Wire {
             let error = error.after_attempts(retry.sent());
             return Err(match class {
                 Class::WrongRegion(region) => noted(error, &region),
+                Class::Transient | Class::Throttle => error.with_attempts_used_up(),
                 _ => error,
             });
         };

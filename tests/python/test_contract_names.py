@@ -146,6 +146,40 @@ print([name for name in sys.modules if name.startswith("boto")])
     assert (tmp_path / "down" / "a").read_bytes() == b"body"
 
 
+def test_boto3_comes_in_with_the_first_error_and_not_before(moto: Any, moto_bucket: str, folder: Path) -> None:
+    program = f"""
+import sys
+from s3bulk import (
+    S3ClientConfig, TransferOptions, download_file_to_path, download_prefix_to_folder, ensure_bucket_exists,
+    make_s3_client, upload_file, upload_folder,
+)
+def imported():
+    return [name for name in sys.modules if name.startswith(("boto", "s3transfer", "urllib3"))]
+config = S3ClientConfig({moto.endpoint_url!r}, "us-east-1", "auto", "key", "secret")
+client, bucket, folder = make_s3_client(config), {moto_bucket!r}, {str(folder)!r}
+for call in (
+    lambda: ensure_bucket_exists(client, bucket, "us-east-1"),
+    lambda: upload_file(client, folder + "/f", bucket, "k"),
+    lambda: download_file_to_path(client, bucket, "k", folder + "/g"),
+    lambda: upload_folder(client, folder, bucket, "p"),
+    lambda: download_prefix_to_folder(client, bucket, "p", folder + "/down"),
+    lambda: client.upload_file(folder + "/f", bucket, "k"),
+    lambda: client.download_file(bucket, "k", folder + "/g"),
+    lambda: make_s3_client(config).with_options(TransferOptions()).upload_folder(folder, bucket, "p"),
+):
+    call()
+    assert imported() == [], (call, imported())
+try:
+    upload_file(client, folder + "/f", "no-such-bucket", "k")
+except Exception as error:
+    assert "botocore.exceptions" in sys.modules
+    from botocore.exceptions import ClientError
+    assert isinstance(error, ClientError), error
+    print(error.response["Error"]["Code"])
+"""
+    assert _run(program).strip() == "NoSuchBucket"
+
+
 def test_nothing_with_an_underscore_makes_the_boto3_half() -> None:
     program = """
 import sys, copy, pickle
