@@ -42,14 +42,14 @@ def _raised(call: Callable[[], Any]) -> ClientError:
 @pytest.mark.parametrize("name", [name for name in CALLS if name != "ensure_bucket_exists"])
 def test_a_missing_bucket_is_what_it_is_in_boto3(name: str, server: Server, folder: Path) -> None:
     call = CALLS[name]
-    expected = _raised(lambda: call(boto3_client(server), "no-such-bucket", folder))
+    expected = _raised(lambda: call(client_of("wrapper", server), "no-such-bucket", folder))
     found = _raised(lambda: call(client_of("own", server), "no-such-bucket", folder))
     assert _facts(found) == _facts(expected)
 
 
 def test_a_missing_key_is_what_it_is_in_boto3(server: Server, bucket: str, folder: Path) -> None:
     call = CALLS["download_file_to_path"]
-    expected = _raised(lambda: call(boto3_client(server), bucket, folder))
+    expected = _raised(lambda: call(client_of("wrapper", server), bucket, folder))
     found = _raised(lambda: call(client_of("own", server), bucket, folder))
     assert _facts(found) == _facts(expected)
 
@@ -60,14 +60,16 @@ def test_wrong_credentials_are_what_they_are_in_boto3(
     name: str, change: dict[str, str], seaweedfs: Server, folder: Path
 ) -> None:
     call = CALLS[name]
-    expected = _raised(lambda: call(client_of("boto3", seaweedfs, **change), "any-bucket", folder))
+    expected = _raised(lambda: call(client_of("wrapper", seaweedfs, **change), "any-bucket", folder))
     found = _raised(lambda: call(client_of("own", seaweedfs, **change), "any-bucket", folder))
     assert _facts(found)[:2] == _facts(expected)[:2]
     assert _facts(found)[3] == _facts(expected)[3]
 
 
 def test_the_response_metadata_is_that_of_boto3(server: Server, folder: Path) -> None:
-    expected: Any = _raised(lambda: CALLS["upload_file"](boto3_client(server), "no-such-bucket", folder)).response
+    expected: Any = _raised(
+        lambda: CALLS["upload_file"](client_of("wrapper", server), "no-such-bucket", folder)
+    ).response
     found: Any = _raised(lambda: CALLS["upload_file"](client_of("own", server), "no-such-bucket", folder)).response
     metadata = found["ResponseMetadata"]
     assert set(expected["ResponseMetadata"]) - {"HostId"} <= set(metadata)
