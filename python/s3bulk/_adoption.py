@@ -32,28 +32,11 @@ class Adoption:
         self._settings = settings = read_settings(client)
         self._native = _native(settings, self.credentials)
         self._limited = functools.lru_cache(maxsize=8)(self._native.with_options)
-        self._seen_handlers: Any = None
+        self.handlers: Any = None
 
     def native(self, options: TransferOptions | None) -> NativeClient:
         """The native client, under other limits where there are some."""
         return self._native if options is None else self._limited(self._settings.under(options))
-
-    def check_path(self, client: Any) -> None:
-        """Looks whether something sits in the path of the client's requests.
-
-        Raises:
-            Refusal: Something does.
-        """
-        if is_moto_on():
-            raise Refusal("moto is active")
-        if not has_own_functions(client):
-            raise Refusal("a function in its path is not botocore's")
-        # It is replaced whenever a handler is registered or taken away (botocore.hooks.HierarchicalEmitter).
-        handlers = client.meta.events._emitter._lookup_cache
-        if handlers is not self._seen_handlers:
-            if not has_own_handlers(client):
-                raise Refusal("its events have other handlers than those of a new client")
-            self._seen_handlers = handlers
 
     def __repr__(self) -> str:
         """No settings: a proxy may have a password."""
@@ -69,17 +52,33 @@ def adopt(client: Any) -> Adoption | None:
     """What is known of a boto3 client in whose path nothing is; `None` where it must do its work itself."""
     try:
         adoption = _adoptions.get(client)
-        if adoption is None or adoption.credentials.source is not client._request_signer._credentials:
-            adoption = Adoption(client)
-            adoption.check_path(client)
-            if _adoptions.get(client) is not None:
-                del _adoptions[client]
-            return _adoptions.setdefault(client, adoption)
-        adoption.check_path(client)
+        handlers = _check_path(client, None if adoption is None else adoption.handlers)
+        if adoption is None:
+            adoption = _adoptions.setdefault(client, Adoption(client))
+        elif adoption.credentials.source is not client._request_signer._credentials:
+            adoption = _adoptions[client] = Adoption(client)
+        adoption.handlers = handlers
     except Exception as error:  # Another botocore than those this was written for: the client itself is always right.
         tell_why(client, error)
         return None
     return adoption
+
+
+def _check_path(client: Any, seen: Any) -> Any:
+    """Looks whether something sits in the path of a client's requests; returns the handlers that were looked at.
+
+    Raises:
+        Refusal: Something does.
+    """
+    if is_moto_on():
+        raise Refusal("moto is active")
+    if not has_own_functions(client):
+        raise Refusal("a function in its path is not botocore's")
+    # It is replaced whenever a handler is registered or taken away (botocore.hooks.HierarchicalEmitter).
+    handlers = client.meta.events._emitter._lookup_cache
+    if handlers is not seen and not has_own_handlers(client):
+        raise Refusal("its events have other handlers than those of a new client")
+    return handlers
 
 
 def place_of(client: Any, bucket: str, operations: tuple[str, ...]) -> Place:

@@ -140,6 +140,9 @@ def has_own_functions(client: Any) -> bool:
 def has_own_handlers(client: Any) -> bool:
     """Whether the client's events have the handlers of a new client, and no others."""
     now, fresh = _handlers(client), _fresh_handlers()
+    # Client-side monitoring, which the environment switches on for a new client too.
+    if any(label.startswith("botocore.monitoring.") for labels in now.values() for label in labels):
+        return False
     return all(label.startswith(_VARYING) for at in fresh for label in (now[at] - fresh[at]) + (fresh[at] - now[at]))
 
 

@@ -251,6 +251,7 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::config::Secret;
     use crate::wire::pool::{Pool, Timeouts};
     use crate::wire::proxy::Routes;
     use crate::wire::tls::Tls;
@@ -286,18 +287,43 @@ mod tests {
         }
     }
 
-    fn numbered(lifetime: Duration, allowed: usize) -> (SharedCredentials, Arc<Numbered>) {
-        let provider = Arc::new(Numbered { lifetime, given: AtomicUsize::new(0), allowed: Semaphore::new(allowed) });
+    fn cache(source: CredentialSource) -> Arc<CredentialCache> {
         let pool = Pool::new(Tls::new(None).unwrap(), Routes::default(), Duration::from_secs(1));
         let timeouts = Timeouts { connect: Duration::from_secs(1), read: Duration::from_secs(1) };
-        let source = CredentialSource::DefaultChain { profile: None };
-        let cache = CredentialCache::new(source, "r".into(), SdkHttp::new(pool, timeouts));
+        CredentialCache::new(source, "r".into(), SdkHttp::new(pool, timeouts))
+    }
+
+    fn numbered(lifetime: Duration, allowed: usize) -> (SharedCredentials, Arc<Numbered>) {
+        let provider = Arc::new(Numbered { lifetime, given: AtomicUsize::new(0), allowed: Semaphore::new(allowed) });
+        let cache = cache(CredentialSource::DefaultChain { profile: None });
         assert!(cache.chain.set(Box::new(provider.clone() as Arc<dyn ProvideCredentials>)).is_ok());
         (SharedCredentials(cache), provider)
     }
 
     fn key(identity: &Identity) -> &str {
         identity.data::<Credentials>().unwrap().access_key_id()
+    }
+
+    #[tokio::test]
+    async fn a_callers_keys_are_asked_for_in_each_call_and_stay_for_clean_up() {
+        let shared = SharedCredentials(cache(CredentialSource::Caller));
+        let given = AtomicUsize::new(0);
+        let asked = shared.0.desk().arrive(move |question| {
+            let access_key = format!("key{}", given.fetch_add(1, SeqCst) + 1);
+            let keys = Keys { access_key, secret_key: Secret::new("secret"), session_token: None, lasting: None };
+            assert!(question.take().unwrap().send(keys).is_ok());
+        });
+        assert_eq!(key(&shared.identity().await.unwrap()), "key1");
+        assert_eq!(shared.known().as_ref().map(key), Some("key1"));
+        shared.0.renew();
+        assert!(shared.known().is_none());
+        assert_eq!(key(&shared.identity().await.unwrap()), "key2");
+        shared.0.renew();
+        drop(asked);
+        let last = shared.identity().await.unwrap();
+        assert_eq!(key(&last), "key2");
+        shared.forget(&last);
+        assert_eq!(shared.identity().await.unwrap_err().kind(), &Kind::Credentials);
     }
 
     #[tokio::test]

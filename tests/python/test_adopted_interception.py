@@ -180,6 +180,12 @@ def test_a_hook_of_another_operation_or_service_is_in_nobodys_way(moto: Server) 
     assert ways(client, "b", up=True)[0] is not None
 
 
+def test_client_side_monitoring_sees_the_calls(moto: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CSM_ENABLED", "true")
+    client = boto3.session.Session().client("s3", region_name="us-east-1", endpoint_url=moto.endpoint_url)
+    assert ways(client, "b", up=True)[0] is None
+
+
 def test_a_stubber_sees_the_calls(moto: Server, folder: Path) -> None:
     client = boto3_client(moto)
     assert ways(client, "b", up=True)[0] is not None
