@@ -182,8 +182,12 @@ def test_a_hook_of_another_operation_or_service_is_in_nobodys_way(moto: Server) 
 
 def test_client_side_monitoring_sees_the_calls(moto: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_CSM_ENABLED", "true")
-    client = boto3.session.Session().client("s3", region_name="us-east-1", endpoint_url=moto.endpoint_url)
-    assert ways(client, "b", up=True)[0] is None
+    session: Any = boto3.session.Session()
+    client = session.client("s3", region_name="us-east-1", endpoint_url=moto.endpoint_url)
+    try:
+        assert ways(client, "b", up=True)[0] is None
+    finally:
+        session._session._get_internal_component("monitor")._publisher._socket.close()
 
 
 def test_a_stubber_sees_the_calls(moto: Server, folder: Path) -> None:
