@@ -243,7 +243,8 @@ def test_an_asynchronous_client_is_refused(name: str, moto: Server, folder: Path
 
 @pytest.mark.parametrize("name", CALLS)
 def test_a_resource_is_refused_and_told_where_its_client_is(name: str, moto: Server, folder: Path) -> None:
-    resource = boto3.resource("s3", region_name="us-east-1", endpoint_url=moto.endpoint_url)
+    # A session of its own: the default one would stay for later tests.
+    resource = boto3.session.Session().resource("s3", region_name="us-east-1", endpoint_url=moto.endpoint_url)
     for each in (resource, resource.Bucket("b")):
         with pytest.raises(TypeError, match=r"resource\.meta\.client"):
             CALLS[name](each, "b", folder)
