@@ -25,10 +25,10 @@ unexport CONDA_PREFIX PYTHONPATH PYTHONHOME
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-all servers audit soak bench bench-micro lint lint-rust lint-python format build wheel venv toolchain clean
+.PHONY: help demo test test-rust test-python test-all test-boto3 servers audit soak bench bench-micro lint lint-rust lint-python format build wheel venv toolchain clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 demo: build ## Move 3,000 small files and one of 200 MiB with s3bulk and with boto3, and compare
 	$(BIN)/python -m benchmarks.demo
@@ -41,7 +41,7 @@ test-rust: toolchain ## cargo test: the engine, without Python
 test-python: build ## pytest without what takes minutes
 	$(BIN)/python -m pytest -m "not large and not soak"
 
-test-all: build servers ## The same with gigabytes, many files, hundreds of generated scripts of faults, and on all servers
+test-all: build servers test-boto3 ## The same with gigabytes, many files, generated scripts of faults, on all servers, with other versions of boto3
 	cargo test --locked --lib
 	cargo test --locked --doc
 	PROPTEST_CASES=$(CASES) cargo test --locked --test engine -- --include-ignored
@@ -49,6 +49,9 @@ test-all: build servers ## The same with gigabytes, many files, hundreds of gene
 
 servers: $(if $(GO),$(GO_SERVERS)) ## versitygw and MinIO, where there is Go: two more servers for `make test-all`
 	@$(if $(GO),true,echo "WARNING: there is no Go here: nothing will be tested on versitygw and MinIO" >&2)
+
+test-boto3: build ## boto3 clients of the caller's, with four versions of boto3 (BOTO3="1.28 1.34" for some)
+	$(BIN)/python -m checks.boto3_versions $(BOTO3)
 
 audit: $(TOOLS) ## Advisories against the crates and Python packages that are used; needs the network
 	cargo deny --version >/dev/null 2>&1 || cargo install --locked --root target/audit cargo-deny

@@ -109,6 +109,7 @@ fn client(endpoint_url: String) -> Client {
         },
         ca_bundle: None,
         proxies: s3bulk::config::Proxies::default(),
+        adopted: None,
     };
     Client::new(config, TransferOptions::default()).unwrap()
 }

@@ -72,6 +72,10 @@ pub enum CredentialSource {
         /// Name of the session; `None`: one is made up.
         session_name: Option<String>,
     },
+    /// A client of the caller's: the thread that waits for a transfer is asked whenever they may have changed.
+    Caller,
+    /// Nobody: requests go unsigned.
+    Anonymous,
 }
 
 /// How bucket names go into URLs, in botocore's words.
@@ -116,6 +120,22 @@ pub struct ClientConfig {
     pub ca_bundle: Option<PathBuf>,
     /// Proxies on the way.
     pub proxies: Proxies,
+    /// Set where this stands in for a client of the caller's.
+    pub adopted: Option<Adopted>,
+}
+
+/// How a client of the caller's was set up, where that is not for us to choose. With it every bucket's place is given
+/// before a request is made: nothing is resolved and no region is followed. Proxies hold for every host.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Adopted {
+    /// Whether certificates are checked (`verify`).
+    pub verify: bool,
+    /// Whether uploads carry a checksum that S3 does not ask for (`request_checksum_calculation`).
+    pub request_checksums: bool,
+    /// Whether checksums are asked for in downloads (`response_checksum_validation`).
+    pub response_checksums: bool,
+    /// What stands at the end of `User-Agent` (`user_agent_extra`).
+    pub user_agent_extra: Option<String>,
 }
 
 /// Proxies by the scheme of the request, and what goes past them. The default is none.
@@ -275,6 +295,7 @@ mod tests {
             credentials: CredentialSource::DefaultChain { profile: None },
             ca_bundle: None,
             proxies: Proxies::default(),
+            adopted: None,
         }
     }
 

@@ -23,6 +23,7 @@
 //!     },
 //!     ca_bundle: None,
 //!     proxies: Proxies::from_environment(),
+//!     adopted: None,
 //! };
 //! let engine = Engine::new(Client::new(config, TransferOptions::default())?);
 //! let folder = tempfile::tempdir()?; // an empty one makes no request

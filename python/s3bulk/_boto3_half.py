@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +44,18 @@ class Boto3Half:
             return self.get()
         client = self._client
         return None if client is None or is_untouched(client) else client
+
+    @contextlib.contextmanager
+    def error_classes(self) -> Iterator[None]:
+        """Errors of native calls have the classes of the boto3 client, once there is one whose classes somebody has."""
+        try:
+            yield
+        except Exception as error:
+            if self._client is not None:
+                from s3bulk._modeled import use_classes_of
+
+                use_classes_of(self._client, error)
+            raise
 
     def _make(self) -> Any:
         import boto3

@@ -58,6 +58,39 @@ class NativeClient:
             ValueError: An endpoint, PEM file or proxy that can't be used.
         """
 
+    @staticmethod
+    def adopt(
+        *,
+        credentials: Callable[[], tuple[str, str, str | None, float | None]] | None,
+        verify: bool,
+        ca_bundle: str | None,
+        proxies: dict[str, str],
+        request_checksums: bool,
+        response_checksums: bool,
+        user_agent_extra: str | None,
+        options: TransferOptions,
+    ) -> NativeClient:
+        """Makes a client that stands in for a boto3 client; no network I/O. `aim` comes before each call.
+
+        Args:
+            credentials: Gives access key, secret key, session token, and the seconds until it wants to be asked again
+                (`None`: not during this call). Only a thread that waits for a transfer calls it; what it raises ends
+                the transfer. `None` sends requests unsigned.
+            verify: Whether certificates are checked.
+            ca_bundle: PEM file with the certificates that are trusted.
+            proxies: URLs of the proxies for `http` and `https`, for every host.
+            request_checksums: Whether uploads carry a checksum.
+            response_checksums: Whether checksums are asked for in downloads.
+            user_agent_extra: What stands at the end of `User-Agent`.
+            options: Limits.
+
+        Raises:
+            ValueError: A PEM file or proxy that can't be used.
+        """
+
+    def aim(self, bucket: str, url: str, region: str) -> None:
+        """Says where requests of a bucket go from now on (`url` is without a key), and has keys asked for again."""
+
     def with_options(self, options: TransferOptions) -> NativeClient:
         """The same pool and credentials with other limits."""
 

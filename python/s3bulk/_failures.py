@@ -28,19 +28,22 @@ def add_note(error: BaseException, note: str) -> None:
         error.add_note(note)
     else:
         error.__notes__ = [*getattr(error, "__notes__", []), note]
-    _pickle_with_what_was_added(type(error))
+    pickle_with_what_was_added(type(error))
 
 
-def _pickle_with_what_was_added(error_class: type[BaseException]) -> None:
+def pickle_with_what_was_added(error_class: type[BaseException]) -> None:
     """The classes of botocore pickle by methods of their own, which leave out what is not botocore's.
 
-    The modeled ones (`client.exceptions.NoSuchKey`) are left alone: they are made for each client, and the table of
-    `copyreg` would keep them for ever.
+    The modeled ones (`client.exceptions.NoSuchKey`) are made for each session, and the table of `copyreg` would keep
+    them for ever: they get a method instead.
     """
+    if error_class.__reduce__ is BaseException.__reduce__ or not _is_botocores(error_class):
+        return
     module = sys.modules.get(error_class.__module__)
-    can_be_found = getattr(module, error_class.__name__, None) is error_class
-    if can_be_found and error_class.__reduce__ is not BaseException.__reduce__ and _is_botocores(error_class):
+    if getattr(module, error_class.__name__, None) is error_class:
         copyreg.pickle(error_class, _reduced)
+    elif error_class.__module__ == "botocore.errorfactory" and "__reduce__" not in vars(error_class):
+        error_class.__reduce__ = _reduced_modeled  # type: ignore[method-assign, assignment]
 
 
 def _is_botocores(error_class: type[BaseException]) -> bool:
@@ -48,13 +51,24 @@ def _is_botocores(error_class: type[BaseException]) -> bool:
 
 
 def _reduced(error: BaseException) -> Any:
-    reduced = error.__reduce__()
+    return _with_what_was_added(error, error.__reduce__())
+
+
+def _with_what_was_added(error: BaseException, reduced: Any) -> Any:
     added = {name: value for name, value in vars(error).items() if name in _ADDED}
     # As state, which is read last: a report may hold the error that carries it.
     return (_rebuilt, reduced[:2], added) if added and isinstance(reduced, tuple) else reduced
 
 
+def _reduced_modeled(error: BaseException) -> Any:
+    # As the ClientError that botocore makes of it: nobody finds its own class again.
+    from botocore.exceptions import ClientError
+
+    reduced = ClientError.__reduce__(error)
+    return _with_what_was_added(error, reduced)
+
+
 def _rebuilt(make: Any, arguments: tuple[Any, ...]) -> Any:
     error = make(*arguments)
-    _pickle_with_what_was_added(type(error))  # it may be sent on
+    pickle_with_what_was_added(type(error))  # it may be sent on
     return error

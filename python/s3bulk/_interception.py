@@ -91,7 +91,7 @@ def is_boto3_factory_replaced() -> bool:
 def is_untouched(client: Any) -> bool:
     """Whether requests of this boto3 client run through nothing but botocore. Any doubt is a no."""
     try:
-        return _has_own_functions(client) and _has_own_handlers(client)
+        return has_own_functions(client) and has_own_handlers(client)
     except Exception:  # Another botocore than those this was written for: the client itself is always right.
         return False
 
@@ -101,13 +101,15 @@ def _is_own(function: Any, packages: tuple[str, ...] = ("botocore", "boto3", "s3
     return type(function) is FunctionType and function.__globals__.get("__name__", "").split(".")[0] in packages
 
 
-def _has_own_functions(client: Any) -> bool:
+def has_own_functions(client: Any) -> bool:
+    """Whether every function in the client's path is botocore's."""
     import socket
 
     import botocore.awsrequest
     import botocore.client
     import botocore.endpoint
     import botocore.httpsession
+    import botocore.regions
     import botocore.signers
     import urllib3.connectionpool
 
@@ -119,6 +121,7 @@ def _has_own_functions(client: Any) -> bool:
         (client, type(client), _METHODS),
         (endpoint, botocore.endpoint.Endpoint, _ENDPOINT_METHODS),
         (session, botocore.httpsession.URLLib3Session, ("send",)),
+        (client._ruleset_resolver, botocore.regions.EndpointRulesetResolver, ("construct_endpoint",)),
         (client._request_signer, botocore.signers.RequestSigner, ("handler", "sign", "get_auth_instance")),
     )
     for instance, expected, names in parts:
@@ -134,7 +137,8 @@ def _has_own_functions(client: Any) -> bool:
     )
 
 
-def _has_own_handlers(client: Any) -> bool:
+def has_own_handlers(client: Any) -> bool:
+    """Whether the client's events have the handlers of a new client, and no others."""
     now, fresh = _handlers(client), _fresh_handlers()
     return all(label.startswith(_VARYING) for at in fresh for label in (now[at] - fresh[at]) + (fresh[at] - now[at]))
 
@@ -169,8 +173,9 @@ def _label(handler: Any) -> str:
 def _fresh_handlers() -> dict[tuple[str, str], Counter[str]]:
     import botocore.session
 
+    session: Any = botocore.session.Session()
+    # Client-side monitoring, which the environment may have switched on, is not botocore's own business.
+    session._internal_components.register_component("monitor", None)
     # Keys of no meaning: no request is made, and none must be looked for.
-    fresh = botocore.session.Session().create_client(
-        "s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x"
-    )
+    fresh = session.create_client("s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
     return _handlers(fresh)

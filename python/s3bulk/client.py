@@ -86,7 +86,8 @@ class Client:
         through = self._boto3_half.in_the_way()
         if through is not None:
             return plain.upload_folder(through, path, bucket, key_prefix)
-        report = Report.of(self._native.upload_folder(path, bucket, key_prefix, guess_content_type, logger))
+        with self._boto3_half.error_classes():
+            report = Report.of(self._native.upload_folder(path, bucket, key_prefix, guess_content_type, logger))
         logger.debug(UPLOADED_FOLDER, len(report.done), path, bucket, plain.listing_prefix(key_prefix))
         return report
 
@@ -110,7 +111,8 @@ class Client:
         through = self._boto3_half.in_the_way()
         if through is not None:
             return plain.download_prefix(through, bucket, key_prefix, path)
-        report = Report.of(self._native.download_prefix(bucket, key_prefix, path, logger))
+        with self._boto3_half.error_classes():
+            report = Report.of(self._native.download_prefix(bucket, key_prefix, path, logger))
         logger.debug(DOWNLOADED_PREFIX, len(report.done), bucket, plain.listing_prefix(key_prefix), path)
         return report
 

@@ -1,19 +1,24 @@
 """The functions of the original module: the same names, signatures and results.
 
-Each takes the package's own client and works natively, or anything with boto3's methods and makes plain calls on it.
+Each takes the package's own client or a boto3 client and works natively, or anything with boto3's methods and makes
+plain calls on it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from s3bulk import plain
+from s3bulk._boto3_client import is_boto3_client
 from s3bulk._content_type import guess_content_type
 from s3bulk._log import CREATED_BUCKET, logger
 from s3bulk._parameters import check_bucket, check_key, path_of
 from s3bulk.client import is_own
 from s3bulk.limited import unlimited
+
+if TYPE_CHECKING:
+    from s3bulk._way import NativeWay
 
 
 def ensure_bucket_exists(s3_client: Any, bucket: str, region: str) -> None:
@@ -31,7 +36,10 @@ def ensure_bucket_exists(s3_client: Any, bucket: str, region: str) -> None:
     through = _through(s3_client)
     if through is not None:
         plain.ensure_bucket_exists(through, bucket, region)
-    elif s3_client._native.ensure_bucket(bucket, region, logger):
+        return
+    with s3_client._boto3_half.error_classes():
+        created = s3_client._native.ensure_bucket(bucket, region, logger)
+    if created:
         logger.info(CREATED_BUCKET, bucket, region or "<default>")
 
 
@@ -60,12 +68,15 @@ def upload_file(
     check_bucket(bucket)
     check_key(key)
     path = path_of(local_path)
-    through = _through(s3_client)
-    if through is not None:
+    native, through = _ways(s3_client, bucket, up=True)
+    if native is not None:
+        native.upload_file(path, key, content_type)
+    elif through is not None:
         plain.upload_file(through, path, bucket, key, content_type)
     else:
         content_type = guess_content_type(path) if content_type is None else content_type
-        s3_client._native.upload_file(path, bucket, key, content_type, logger)
+        with s3_client._boto3_half.error_classes():
+            s3_client._native.upload_file(path, bucket, key, content_type, logger)
 
 
 def download_file_to_path(
@@ -90,11 +101,14 @@ def download_file_to_path(
     check_bucket(bucket)
     check_key(key)
     path = path_of(local_path)
-    through = _through(s3_client)
-    if through is not None:
+    native, through = _ways(s3_client, bucket, up=False)
+    if native is not None:
+        native.download_file(key, path)
+    elif through is not None:
         plain.download_file(through, bucket, key, path)
     else:
-        s3_client._native.download_file(bucket, key, path, logger)
+        with s3_client._boto3_half.error_classes():
+            s3_client._native.download_file(bucket, key, path, logger)
 
 
 def upload_folder(
@@ -121,7 +135,11 @@ def upload_folder(
     if is_own(s3_client):
         return s3_client.upload_folder(local_dir, bucket, key_prefix).done
     check_bucket(bucket)
-    return plain.upload_folder(unlimited(s3_client), path_of(local_dir), bucket, key_prefix).done
+    path = path_of(local_dir)
+    native, through = _ways(s3_client, bucket, up=True)
+    if native is not None:
+        return native.upload_folder(path, key_prefix).done
+    return plain.upload_folder(through, path, bucket, key_prefix).done
 
 
 def download_prefix_to_folder(
@@ -148,9 +166,26 @@ def download_prefix_to_folder(
     if is_own(s3_client):
         return s3_client.download_prefix(bucket, key_prefix, local_dir).done
     check_bucket(bucket)
-    return plain.download_prefix(unlimited(s3_client), bucket, key_prefix, path_of(local_dir)).done
+    path = path_of(local_dir)
+    native, through = _ways(s3_client, bucket, up=False)
+    if native is not None:
+        return native.download_prefix(key_prefix, path).done
+    return plain.download_prefix(through, bucket, key_prefix, path).done
 
 
 def _through(s3_client: Any) -> Any:
     """What plain calls are made on; `None` where our own client works natively."""
-    return s3_client._boto3_half.in_the_way() if is_own(s3_client) else unlimited(s3_client)
+    if is_own(s3_client):
+        return s3_client._boto3_half.in_the_way()
+    client = unlimited(s3_client)
+    is_boto3_client(client)  # a TypeError for what can't be called
+    return client
+
+
+def _ways(s3_client: Any, bucket: str, *, up: bool) -> tuple[NativeWay | None, Any]:
+    """The native way of a boto3 client; or what plain calls are made on; or neither, where our own works natively."""
+    if is_own(s3_client):
+        return None, s3_client._boto3_half.in_the_way()
+    from s3bulk._way import ways  # botocore comes in with it
+
+    return ways(s3_client, bucket, up=up)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from s3bulk._boto3_client import is_boto3_client
 from s3bulk.client import is_own
 from s3bulk.options import TransferOptions
 
@@ -51,9 +52,9 @@ class LimitedClient:
 def with_options(s3_client: Any, options: TransferOptions) -> Any:
     """The same client, connections and credentials, with other limits for the transfers made with what is returned.
 
-    A boto3 client, or anything else with its methods, is taken as it is and not changed. As long as its transfers are
-    plain calls on it, one at a time, the limits have nothing to act on: how many attempts a call has and how long it
-    waits is for that client's own configuration to say.
+    A boto3 client, or anything else with its methods, is taken as it is and not changed. Attempts, timeouts and payload
+    signing that the options leave at their defaults are those that a boto3 client was made with. Where transfers are
+    plain calls on a client, one at a time, the limits have nothing to act on.
 
     Args:
         s3_client: Client of `make_s3_client`, a boto3 client, or anything with its methods.
@@ -63,13 +64,15 @@ def with_options(s3_client: Any, options: TransferOptions) -> Any:
         A client for the functions of this package, which is in everything else the client given.
 
     Raises:
-        TypeError: `options` is no `TransferOptions`.
+        TypeError: `options` is no `TransferOptions`, or the client is asynchronous, or a resource.
     """
     if is_own(s3_client):
         return s3_client.with_options(options)
     if not isinstance(options, TransferOptions):
         raise TypeError(f"options must be TransferOptions, not {type(options).__name__}")
-    return LimitedClient(unlimited(s3_client), options)
+    client = unlimited(s3_client)
+    is_boto3_client(client)  # a TypeError for what can't be called
+    return LimitedClient(client, options)
 
 
 def unlimited(s3_client: Any) -> Any:

@@ -13,11 +13,13 @@ use aws_smithy_runtime_api::client::identity::Identity;
 use aws_types::region::Region;
 use tokio::sync::OnceCell;
 
+use super::desk::{Desk, Keys};
 use super::http::SdkHttp;
 use crate::config::CredentialSource;
 use crate::error::{Error, Kind, Result};
 use crate::wire::Identities;
 use crate::wire::body::BoxFuture;
+use crate::wire::sign::Anonymous;
 
 /// Refresh so long before the end, or a quarter of the lifetime where that is less (PITFALLS 2.8).
 const EARLY: Duration = Duration::from_secs(300);
@@ -32,6 +34,7 @@ pub struct CredentialCache {
     http: SdkHttp,
     chain: OnceCell<Box<dyn ProvideCredentials>>,
     known: Mutex<Option<Known>>,
+    desk: Desk,
     refreshing: tokio::sync::Mutex<()>,
 }
 
@@ -41,16 +44,29 @@ struct Known {
     /// When to ask again; `None`: never.
     refresh_at: Option<SystemTime>,
     tried: Instant,
+    /// Whether another call has begun since; only callers' keys are looked at so often.
+    of_a_call_before: bool,
 }
 
 impl Known {
     fn new(credentials: Credentials) -> Self {
         let refresh_at = credentials.expiry().map(|expiry| refresh_time(SystemTime::now(), expiry));
-        Self { identity: credentials.into(), refresh_at, tried: Instant::now() }
+        Self { identity: credentials.into(), refresh_at, tried: Instant::now(), of_a_call_before: false }
+    }
+
+    fn anonymous() -> Self {
+        Self { identity: Anonymous::identity(), refresh_at: None, tried: Instant::now(), of_a_call_before: false }
+    }
+
+    fn of_caller(keys: Keys) -> Self {
+        let token = keys.session_token.map(|token| token.expose().to_owned());
+        let credentials = Credentials::new(keys.access_key, keys.secret_key.expose(), token, None, "caller");
+        let refresh_at = keys.lasting.and_then(|lasting| SystemTime::now().checked_add(lasting));
+        Self { identity: credentials.into(), refresh_at, tried: Instant::now(), of_a_call_before: false }
     }
 
     fn is_due(&self, now: SystemTime) -> bool {
-        self.refresh_at.is_some_and(|at| now >= at)
+        self.of_a_call_before || self.refresh_at.is_some_and(|at| now >= at)
     }
 
     fn has_expired(&self, now: SystemTime) -> bool {
@@ -72,7 +88,10 @@ impl CredentialCache {
                 let token = session_token.as_ref().map(|token| token.expose().to_owned());
                 Some(Known::new(Credentials::new(access_key, secret_key.expose(), token, None, "s3bulk")))
             }
-            CredentialSource::DefaultChain { .. } | CredentialSource::WebIdentity { .. } => None,
+            CredentialSource::Anonymous => Some(Known::anonymous()),
+            CredentialSource::DefaultChain { .. } | CredentialSource::WebIdentity { .. } | CredentialSource::Caller => {
+                None
+            }
         };
         Arc::new(Self {
             source,
@@ -80,8 +99,23 @@ impl CredentialCache {
             http,
             chain: OnceCell::new(),
             known: Mutex::new(known),
+            desk: Desk::default(),
             refreshing: tokio::sync::Mutex::new(()),
         })
+    }
+
+    /// A call begins: the caller may have other keys by now. Those known are for clean-up, when nobody can be asked.
+    pub fn renew(&self) {
+        if matches!(self.source, CredentialSource::Caller)
+            && let Some(known) = self.slot().as_mut()
+        {
+            known.of_a_call_before = true;
+        }
+    }
+
+    /// Where the callers are known who can be asked.
+    pub fn desk(&self) -> &Desk {
+        &self.desk
     }
 
     fn slot(&self) -> MutexGuard<'_, Option<Known>> {
@@ -90,7 +124,8 @@ impl CredentialCache {
 
     /// The identity that still holds, while another request fetches the next one.
     fn still_valid(&self) -> Option<Identity> {
-        self.slot().as_ref().filter(|known| !known.has_expired(SystemTime::now())).map(|known| known.identity.clone())
+        let usable = |known: &&Known| !known.of_a_call_before && !known.has_expired(SystemTime::now());
+        self.slot().as_ref().filter(usable).map(|known| known.identity.clone())
     }
 
     async fn current(&self) -> Result<Identity> {
@@ -103,13 +138,13 @@ impl CredentialCache {
         };
         let now = SystemTime::now();
         if let Some(known) = self.slot().as_ref()
-            && (!known.is_due(now) || (!known.has_expired(now) && known.tried.elapsed() < BETWEEN_TRIES))
+            && (!known.is_due(now)
+                || (!known.of_a_call_before && !known.has_expired(now) && known.tried.elapsed() < BETWEEN_TRIES))
         {
             return Ok(known.identity.clone());
         }
         match self.ask().await {
-            Ok(credentials) => {
-                let fresh = Known::new(credentials);
+            Ok(fresh) => {
                 let identity = fresh.identity.clone();
                 *self.slot() = Some(fresh);
                 Ok(identity)
@@ -125,12 +160,21 @@ impl CredentialCache {
         }
     }
 
-    async fn ask(&self) -> Result<Credentials> {
-        if matches!(self.source, CredentialSource::Static { .. }) {
-            return Err(Error::new(Kind::Credentials, "S3 says that the credentials given have expired"));
+    async fn ask(&self) -> Result<Known> {
+        match &self.source {
+            CredentialSource::DefaultChain { .. } | CredentialSource::WebIdentity { .. } => {}
+            CredentialSource::Caller => {
+                let keys = self.desk.ask().await;
+                return keys.map(Known::of_caller).ok_or_else(|| {
+                    Error::new(Kind::Credentials, "the call whose client has the credentials has ended")
+                });
+            }
+            CredentialSource::Static { .. } | CredentialSource::Anonymous => {
+                return Err(Error::new(Kind::Credentials, "S3 says that the credentials given have expired"));
+            }
         }
         let chain = self.chain.get_or_init(|| self.build_chain()).await;
-        chain.provide_credentials().await.map_err(|error| match error {
+        chain.provide_credentials().await.map(Known::new).map_err(|error| match error {
             CredentialsError::CredentialsNotLoaded(_) => {
                 Error::new(Kind::NoCredentials, "Unable to locate credentials").caused_by(error)
             }
@@ -162,7 +206,11 @@ impl CredentialCache {
                 let builder = DefaultCredentialsChain::builder().region(region).configure(config);
                 Box::new(builder.profile_name(profile).build().await)
             }
-            CredentialSource::DefaultChain { profile: None } | CredentialSource::Static { .. } => {
+            // The last three are no chain: nobody asks for one.
+            CredentialSource::DefaultChain { profile: None }
+            | CredentialSource::Static { .. }
+            | CredentialSource::Caller
+            | CredentialSource::Anonymous => {
                 Box::new(DefaultCredentialsChain::builder().region(region).configure(config).build().await)
             }
         }
@@ -199,7 +247,7 @@ impl Identities for SharedCredentials {
     fn forget(&self, used: &Identity) {
         let mut known = self.0.slot();
         let same = known.as_ref().is_some_and(|known| known.identity.data::<Credentials>() == used.data());
-        if same && !matches!(self.0.source, CredentialSource::Static { .. }) {
+        if same && !matches!(self.0.source, CredentialSource::Static { .. } | CredentialSource::Anonymous) {
             *known = None;
         }
     }
@@ -227,6 +275,7 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::config::Secret;
     use crate::wire::pool::{Pool, Timeouts};
     use crate::wire::proxy::Routes;
     use crate::wire::resolve::system_look_up;
@@ -263,19 +312,44 @@ mod tests {
         }
     }
 
-    fn numbered(lifetime: Duration, allowed: usize) -> (SharedCredentials, Arc<Numbered>) {
-        let provider = Arc::new(Numbered { lifetime, given: AtomicUsize::new(0), allowed: Semaphore::new(allowed) });
+    fn cache(source: CredentialSource) -> Arc<CredentialCache> {
         let tls = Tls::new(None).unwrap();
         let pool = Pool::new(tls, Routes::default(), system_look_up(), Duration::from_secs(1));
         let timeouts = Timeouts { connect: Duration::from_secs(1), read: Duration::from_secs(1) };
-        let source = CredentialSource::DefaultChain { profile: None };
-        let cache = CredentialCache::new(source, "r".into(), SdkHttp::new(pool, timeouts));
+        CredentialCache::new(source, "r".into(), SdkHttp::new(pool, timeouts))
+    }
+
+    fn numbered(lifetime: Duration, allowed: usize) -> (SharedCredentials, Arc<Numbered>) {
+        let provider = Arc::new(Numbered { lifetime, given: AtomicUsize::new(0), allowed: Semaphore::new(allowed) });
+        let cache = cache(CredentialSource::DefaultChain { profile: None });
         assert!(cache.chain.set(Box::new(provider.clone() as Arc<dyn ProvideCredentials>)).is_ok());
         (SharedCredentials(cache), provider)
     }
 
     fn key(identity: &Identity) -> &str {
         identity.data::<Credentials>().unwrap().access_key_id()
+    }
+
+    #[tokio::test]
+    async fn a_callers_keys_are_asked_for_in_each_call_and_stay_for_clean_up() {
+        let shared = SharedCredentials(cache(CredentialSource::Caller));
+        let given = AtomicUsize::new(0);
+        let asked = shared.0.desk().arrive(move |question| {
+            let access_key = format!("key{}", given.fetch_add(1, SeqCst) + 1);
+            let keys = Keys { access_key, secret_key: Secret::new("secret"), session_token: None, lasting: None };
+            assert!(question.take().unwrap().send(keys).is_ok());
+        });
+        assert_eq!(key(&shared.identity().await.unwrap()), "key1");
+        assert_eq!(shared.known().as_ref().map(key), Some("key1"));
+        shared.0.renew();
+        assert!(shared.known().is_none());
+        assert_eq!(key(&shared.identity().await.unwrap()), "key2");
+        shared.0.renew();
+        drop(asked);
+        let last = shared.identity().await.unwrap();
+        assert_eq!(key(&last), "key2");
+        shared.forget(&last);
+        assert_eq!(shared.identity().await.unwrap_err().kind(), &Kind::Credentials);
     }
 
     #[tokio::test]

@@ -27,12 +27,18 @@ const LONGEST_ANSWER: usize = 16 << 20;
 pub struct SdkHttp {
     pool: Pool,
     timeouts: Timeouts,
+    user_agent: Option<HeaderValue>,
 }
 
 impl SdkHttp {
     /// Sends through `pool` within these limits.
     pub fn new(pool: Pool, timeouts: Timeouts) -> Self {
-        Self { pool, timeouts }
+        Self { pool, timeouts, user_agent: None }
+    }
+
+    /// With a `User-Agent` of one's own instead of the SDK's.
+    pub fn calling_itself(self, user_agent: HeaderValue) -> Self {
+        Self { user_agent: Some(user_agent), ..self }
     }
 
     async fn send(&self, request: HttpRequest, timeouts: Timeouts) -> Result<HttpResponse> {
@@ -52,6 +58,9 @@ impl SdkHttp {
             };
             let host = HeaderValue::from_str(host).map_err(|error| broken(&error))?;
             head.headers_mut().insert(header::HOST, host);
+        }
+        if let Some(user_agent) = &self.user_agent {
+            head.headers_mut().insert(header::USER_AGENT, user_agent.clone());
         }
         if matches!(*head.method(), Method::PUT | Method::POST) {
             head.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));

@@ -187,6 +187,7 @@ mod tests {
             credentials: CredentialSource::DefaultChain { profile: None },
             ca_bundle: None,
             proxies: crate::config::Proxies::default(),
+            adopted: None,
         };
         Client::new(config, TransferOptions::default()).unwrap().list("b", "")
     }

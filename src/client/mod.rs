@@ -3,29 +3,33 @@
 mod bucket;
 mod cache;
 mod credentials;
+mod desk;
 mod failure;
 mod http;
 mod listing;
 mod multipart;
+mod place;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_s3::config::endpoint::ResolveEndpoint;
 use aws_sdk_s3::config::{
     BehaviorVersion, IdentityCache, Region, RequestChecksumCalculation, ResponseChecksumValidation,
     StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
 };
 
 pub use cache::{Cache, CacheInfo};
+pub use desk::{Asked, Desk, Keys, Question};
 pub use listing::{Listed, Listing};
 pub use multipart::{MultipartUpload, UploadedPart};
 
 use self::credentials::{CredentialCache, SharedCredentials};
 use self::http::SdkHttp;
-use crate::config::{ClientConfig, TransferOptions};
+use self::place::Places;
+use crate::config::{ClientConfig, CredentialSource, TransferOptions};
 use crate::error::{Error, Kind, Result};
 use crate::flow::Window;
-use crate::wire::Wire;
 use crate::wire::body::BoxFuture;
 use crate::wire::checksum::Accepted;
 use crate::wire::endpoint::Endpoints;
@@ -35,6 +39,7 @@ use crate::wire::resolve::{LookUp, system_look_up};
 use crate::wire::retry::Retry;
 use crate::wire::sign::Clock;
 use crate::wire::tls::Tls;
+use crate::wire::{Wire, user_agent};
 
 /// The sockets that a forked child has from its parent, to be closed without a word to the other side.
 pub use crate::wire::socket::inherited_descriptors;
@@ -63,17 +68,28 @@ impl Client {
     pub fn with_look_up(config: ClientConfig, options: TransferOptions, look_up: Arc<LookUp>) -> Result<Self> {
         config.validate()?;
         options.validate()?;
+        let adopted = config.adopted.as_ref();
         let routes = Routes::new(&config.proxies)?;
-        let pool = Pool::new(Tls::new(config.ca_bundle.as_deref())?, routes, look_up, LONGEST_CONNECT);
+        let routes = if adopted.is_some() { routes.for_every_host() } else { routes };
+        let tls = match adopted {
+            Some(adopted) if !adopted.verify => Tls::unverified(),
+            _ => Tls::new(config.ca_bundle.as_deref())?,
+        };
+        let pool = Pool::new(tls, routes, look_up, LONGEST_CONNECT);
         let http = SdkHttp::new(pool.clone(), timeouts(&options));
         let cache = CredentialCache::new(config.credentials.clone(), config.region.clone(), http);
         let credentials = SharedCredentials(cache);
         let wire = Arc::new(Wire {
             pool,
             endpoints: Endpoints::new(config.clone()),
-            accepted: Accepted::default(),
+            accepted: match adopted {
+                Some(adopted) if !adopted.request_checksums => Accepted::nothing(),
+                _ => Accepted::default(),
+            },
             clock: Clock::default(),
             identities: Arc::new(credentials.clone()),
+            validates: adopted.is_none_or(|adopted| adopted.response_checksums),
+            user_agent: user_agent(adopted.and_then(|adopted| adopted.user_agent_extra.as_deref()))?,
         });
         Ok(Self::assemble(Arc::new(config), options, wire, credentials))
     }
@@ -93,12 +109,20 @@ impl Client {
         // Retries, time limits and checksums are ours; the SDK's would multiply with them.
         let mut sdk = aws_sdk_s3::Config::builder();
         sdk.set_endpoint_url(config.endpoint_url.clone());
+        let mut http = SdkHttp::new(wire.pool.clone(), timeouts(&options));
+        if config.adopted.is_some() {
+            sdk.set_endpoint_resolver(Some(Places(wire.clone()).into_shared_resolver()));
+            http = http.calling_itself(wire.user_agent.clone());
+        }
+        sdk = match config.credentials {
+            CredentialSource::Anonymous => sdk.allow_no_auth(),
+            _ => sdk.credentials_provider(credentials.clone()),
+        };
         let sdk = sdk
             .behavior_version(BehaviorVersion::v2026_01_12())
-            .http_client(SdkHttp::new(wire.pool.clone(), timeouts(&options)))
+            .http_client(http)
             .region(Region::new(config.region.clone()))
             .force_path_style(config.force_path_style())
-            .credentials_provider(credentials.clone())
             .identity_cache(IdentityCache::no_cache())
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::disabled())
@@ -118,6 +142,17 @@ impl Client {
     /// The limits of its transfers.
     pub fn options(&self) -> &Arc<TransferOptions> {
         &self.options
+    }
+
+    /// For an adopted client, before a call: says where requests of the bucket go, and has its keys asked for again.
+    pub fn place(&self, bucket: &str, url: &str, region: &str) -> Result<()> {
+        self.credentials.0.renew();
+        self.wire.endpoints.place(bucket, url, region)
+    }
+
+    /// Where callers who can be asked for keys are known.
+    pub fn desk(&self) -> &Desk {
+        self.credentials.0.desk()
     }
 
     /// The data plane.

@@ -29,6 +29,8 @@ const FAR: Duration = Duration::from_millis(5);
 const PAYS: f64 = 1.15;
 /// Shortest interval between two decisions; longer where round trips are.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(20);
+/// Longest one: the times of units that were refused hold their pauses, too, up to a minute after a storm.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(1);
 /// Round trips per interval: one to fill the wider window, two to see what it brings.
 const ROUND_TRIPS: u32 = 3;
 /// What is left of the window when S3 throttles: against a limit on requests three quarters keep 89 % of it busy and more,
@@ -258,7 +260,8 @@ impl Window {
         let old = decisions.controller.limit;
         let new = decisions.controller.decide(sample);
         shared.resize(old, new);
-        let interval = (ROUND_TRIPS * Duration::from_micros(shared.latency.load(Relaxed))).max(SHORTEST_INTERVAL);
+        let round_trips = ROUND_TRIPS * Duration::from_micros(shared.latency.load(Relaxed));
+        let interval = round_trips.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
         shared.due.store((now - shared.began + interval).as_micros() as u64, Relaxed);
     }
 }

@@ -83,7 +83,9 @@ impl Clockwork {
             round_trip: Duration::from_secs_f64(self.quickest),
         });
         self.last = now;
-        self.due = now + (f64::from(ROUND_TRIPS) * self.latency).max(SHORTEST_INTERVAL.as_secs_f64());
+        self.due = now
+            + (f64::from(ROUND_TRIPS) * self.latency)
+                .clamp(SHORTEST_INTERVAL.as_secs_f64(), LONGEST_INTERVAL.as_secs_f64());
     }
 }
 

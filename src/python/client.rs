@@ -12,7 +12,7 @@ use super::options;
 use super::report::PyReport;
 use super::wait::{Caller, WARNING, run};
 use crate::client::Client;
-use crate::config::{AddressingStyle, ClientConfig, CredentialSource, Proxies, Secret, TransferOptions};
+use crate::config::{AddressingStyle, Adopted, ClientConfig, CredentialSource, Proxies, Secret, TransferOptions};
 use crate::error::{Error, Result};
 use crate::transfer::{Engine, Host, LocalFile, Report};
 
@@ -21,13 +21,24 @@ use crate::transfer::{Engine, Host, LocalFile, Report};
 pub struct NativeClient {
     config: ClientConfig,
     options: TransferOptions,
+    /// What gives the keys of a client of the caller's.
+    credentials: Option<Py<PyAny>>,
     /// The engine of the process that made it last.
     engine: ArcSwap<(u32, Arc<Engine>)>,
 }
 
 impl NativeClient {
-    fn assemble(config: ClientConfig, options: TransferOptions, engine: Arc<Engine>) -> Self {
-        Self { config, options, engine: ArcSwap::from_pointee((std::process::id(), engine)) }
+    fn assemble(
+        config: ClientConfig,
+        options: TransferOptions,
+        credentials: Option<Py<PyAny>>,
+        engine: Arc<Engine>,
+    ) -> Self {
+        Self { config, options, credentials, engine: ArcSwap::from_pointee((std::process::id(), engine)) }
+    }
+
+    fn caller<'py>(&self, py: Python<'py>, logger: Bound<'py, PyAny>, guess: Option<Bound<'py, PyAny>>) -> Caller<'py> {
+        Caller { logger, guess, credentials: self.credentials.as_ref().map(|credentials| credentials.bind(py).clone()) }
     }
 
     /// The engine; a forked child makes its own and leaks its parent's, whose threads it does not have.
@@ -53,9 +64,11 @@ impl NativeClient {
         W: Future<Output = (Report, Option<Error>)> + Send + 'static,
     {
         let engine = self.engine().map_err(|error| to_python(py, &error, None))?;
+        let client = engine.client().clone();
         run(
             py,
             caller,
+            client.desk(),
             |line, cancel| begin(engine, Arc::new(line), cancel),
             |py, (report, error): (Report, Option<Error>), interrupted| {
                 let report = PyReport::new(py, &report)?;
@@ -83,9 +96,11 @@ impl NativeClient {
         W: Future<Output = Result<T>> + Send + 'static,
     {
         let engine = self.engine().map_err(|error| to_python(py, &error, None))?;
+        let client = engine.client().clone();
         run(
             py,
             caller,
+            client.desk(),
             |line, cancel| begin(engine, line, cancel),
             |py, done: Result<T>, interrupted| match interrupted {
                 Some(interrupted) => Err(interrupted),
@@ -142,19 +157,67 @@ impl NativeClient {
         };
         let build = || {
             let addressing_style = AddressingStyle::from_name(addressing_style)?;
-            let config = ClientConfig { endpoint_url, region, addressing_style, credentials, ca_bundle, proxies };
+            let adopted = None;
+            let config =
+                ClientConfig { endpoint_url, region, addressing_style, credentials, ca_bundle, proxies, adopted };
             let options = TransferOptions::default();
             let engine = Engine::new(Client::new(config.clone(), options.clone())?);
-            Ok(Self::assemble(config, options, engine))
+            Ok(Self::assemble(config, options, None, engine))
         };
         build().map_err(|error: Error| to_python(py, &error, None))
+    }
+
+    /// Stands in for a client of the caller's.
+    #[staticmethod]
+    #[pyo3(signature = (*, credentials, verify, ca_bundle, proxies, request_checksums, response_checksums,
+                        user_agent_extra, options))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of the one place that adopts clients")]
+    fn adopt(
+        py: Python<'_>,
+        credentials: Option<Py<PyAny>>,
+        verify: bool,
+        ca_bundle: Option<PathBuf>,
+        mut proxies: HashMap<String, String>,
+        request_checksums: bool,
+        response_checksums: bool,
+        user_agent_extra: Option<String>,
+        options: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
+        let options = options::from_python(options)?;
+        let config = ClientConfig {
+            endpoint_url: None,
+            // The SDK asks for one before it asks where the bucket is, which decides.
+            region: "us-east-1".to_owned(),
+            addressing_style: AddressingStyle::Auto,
+            credentials: match credentials {
+                Some(_) => CredentialSource::Caller,
+                None => CredentialSource::Anonymous,
+            },
+            ca_bundle,
+            proxies: Proxies {
+                http: proxies.remove("http").map(Secret::new),
+                https: proxies.remove("https").map(Secret::new),
+                no_proxy: String::new(),
+            },
+            adopted: Some(Adopted { verify, request_checksums, response_checksums, user_agent_extra }),
+        };
+        let engine = Client::new(config.clone(), options.clone()).map(Engine::new);
+        let engine = engine.map_err(|error| to_python(py, &error, None))?;
+        Ok(Self::assemble(config, options, credentials, engine))
+    }
+
+    /// Says where requests of a bucket go from now on. Keys are asked for again when the first of them is signed.
+    fn aim(&self, py: Python<'_>, bucket: &str, url: &str, region: &str) -> PyResult<()> {
+        let placed = self.engine().and_then(|engine| engine.client().place(bucket, url, region));
+        placed.map_err(|error| to_python(py, &error, None))
     }
 
     fn with_options(&self, py: Python<'_>, options: &Bound<'_, PyAny>) -> PyResult<Self> {
         let options = options::from_python(options)?;
         let engine = self.engine().and_then(|engine| engine.with_options(options.clone()));
         let engine = engine.map_err(|error| to_python(py, &error, None))?;
-        Ok(Self::assemble(self.config.clone(), options, engine))
+        let credentials = self.credentials.as_ref().map(|credentials| credentials.clone_ref(py));
+        Ok(Self::assemble(self.config.clone(), options, credentials, engine))
     }
 
     fn ensure_bucket(
@@ -164,7 +227,7 @@ impl NativeClient {
         region: String,
         logger: Bound<'_, PyAny>,
     ) -> PyResult<bool> {
-        let caller = Caller { logger, guess: None };
+        let caller = self.caller(py, logger, None);
         self.single(py, &caller, |engine, line, cancel| async move {
             let refused = |error: &Error| line.log(WARNING, format!("HeadBucket failed: {error}"));
             engine.ensure_bucket(&bucket, &region, refused, &cancel).await
@@ -180,7 +243,7 @@ impl NativeClient {
         content_type: String,
         logger: Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        let caller = Caller { logger, guess: None };
+        let caller = self.caller(py, logger, None);
         self.single(py, &caller, |engine, line, cancel| async move {
             let file = LocalFile { path, bucket: bucket.into(), key, content_type };
             engine.upload_file(&file, &cancel).await?;
@@ -199,7 +262,7 @@ impl NativeClient {
         path: PathBuf,
         logger: Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        let caller = Caller { logger, guess: None };
+        let caller = self.caller(py, logger, None);
         self.single(py, &caller, |engine, line, cancel| async move {
             engine.download_file(&bucket, &key, path.clone(), &cancel).await?;
             if line.wants_messages() {
@@ -218,7 +281,7 @@ impl NativeClient {
         guess_content_type: Bound<'_, PyAny>,
         logger: Bound<'_, PyAny>,
     ) -> PyResult<Py<PyReport>> {
-        let caller = Caller { logger, guess: Some(guess_content_type) };
+        let caller = self.caller(py, logger, Some(guess_content_type));
         self.bulk(py, &caller, |engine, host, cancel| async move {
             engine.upload_folder(&local_dir, &bucket, &key_prefix, &host, &cancel).await
         })
@@ -232,7 +295,7 @@ impl NativeClient {
         local_dir: PathBuf,
         logger: Bound<'_, PyAny>,
     ) -> PyResult<Py<PyReport>> {
-        let caller = Caller { logger, guess: None };
+        let caller = self.caller(py, logger, None);
         self.bulk(py, &caller, |engine, host, cancel| async move {
             engine.download_prefix(&bucket, &key_prefix, &local_dir, &host, &cancel).await
         })

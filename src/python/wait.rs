@@ -1,6 +1,7 @@
 //! How a Python thread waits for a transfer: without the GIL, in slices, so that signals are seen; it is the only
-//! thread that calls Python, for content types and log records too.
+//! thread that calls Python, for content types, credentials and log records too.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,8 @@ use tokio::sync::oneshot;
 
 use super::failure::to_python;
 use super::runtime::{Active, enter};
+use crate::client::{Desk, Keys, Question};
+use crate::config::Secret;
 use crate::error::{Error, Kind};
 use crate::transfer::{Answer, Cancel, Host};
 
@@ -25,6 +28,7 @@ pub const WARNING: u8 = 30;
 enum Note<T> {
     Done(T),
     ContentType(String, oneshot::Sender<String>),
+    Credentials(Question),
     Log(u8, String),
 }
 
@@ -34,6 +38,8 @@ pub struct Caller<'py> {
     pub logger: Bound<'py, PyAny>,
     /// `guess_content_type(name) -> str`, where content types are asked for.
     pub guess: Option<Bound<'py, PyAny>>,
+    /// `credentials() -> (access_key, secret_key, session_token, seconds)`, where the client is the caller's.
+    pub credentials: Option<Bound<'py, PyAny>>,
 }
 
 impl Caller<'_> {
@@ -45,12 +51,28 @@ impl Caller<'_> {
         self.logger.call_method1("log", (level, "%s", text)).map(drop)
     }
 
+    fn credentials(&self) -> PyResult<Option<Keys>> {
+        self.credentials.as_ref().map(|credentials| keys(&credentials.call0()?)).transpose()
+    }
+
     fn content_type(&self, name: &str) -> PyResult<String> {
         match &self.guess {
             Some(guess) => guess.call1((name,))?.extract(),
             None => Ok("application/octet-stream".to_owned()),
         }
     }
+}
+
+/// Keys as Python hands them over.
+fn keys(frozen: &Bound<'_, PyAny>) -> PyResult<Keys> {
+    let (access_key, secret_key, session_token, seconds): (String, String, Option<String>, Option<f64>) =
+        frozen.extract()?;
+    Ok(Keys {
+        access_key,
+        secret_key: Secret::new(secret_key),
+        session_token: session_token.map(Secret::new),
+        lasting: seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()),
+    })
 }
 
 /// The way from a transfer to its caller.
@@ -99,6 +121,7 @@ impl<T: Send + 'static> Host for Line<T> {
 pub fn run<T, W, R>(
     py: Python<'_>,
     caller: &Caller<'_>,
+    desk: &Desk,
     begin: impl FnOnce(Line<T>, Cancel) -> W,
     end: impl FnOnce(Python<'_>, T, Option<PyErr>) -> PyResult<R>,
 ) -> PyResult<R>
@@ -110,10 +133,21 @@ where
     let cancel = active.cancel();
     let (notes, received) = channel();
     let line = Line { notes: notes.clone(), debug: caller.wants(DEBUG)? };
+    let notes = Arc::new(notes);
+    let asked = caller.credentials.is_some().then(|| {
+        // Of a transfer that dies nothing may keep the channel open.
+        let notes = Arc::downgrade(&notes);
+        desk.arrive(move |question| {
+            let _nobody_waits = notes.upgrade().map(|notes| notes.send(Note::Credentials(question)));
+        })
+    });
     let work = begin(line, cancel.clone());
     spawn(active, work, notes);
     let mut received = Waiting(received);
-    match received.serve(py, caller) {
+    let served = received.serve(py, caller);
+    // From here on nobody here answers.
+    drop(asked);
+    match served {
         Ok(done) => end(py, done, None),
         Err(interrupted) => {
             cancel.cancel();
@@ -125,9 +159,13 @@ where
     }
 }
 
-fn spawn<T: Send + 'static>(active: Active, work: impl Future<Output = T> + Send + 'static, notes: Sender<Note<T>>) {
+fn spawn<T: Send + 'static>(
+    active: Active,
+    work: impl Future<Output = T> + Send + 'static,
+    notes: Arc<Sender<Note<T>>>,
+) {
     // Counted until the task has ended, not until its caller stops waiting.
-    let counted = std::sync::Arc::new(active);
+    let counted = Arc::new(active);
     counted.clone().spawn(async move {
         let done = work.await;
         let _nobody_waits = notes.send(Note::Done(done));
@@ -148,6 +186,14 @@ impl<T: Send> Waiting<T> {
                 Ok(Note::ContentType(name, answer)) => {
                     let _cancelled_meanwhile = answer.send(caller.content_type(&name)?);
                 }
+                Ok(Note::Credentials(question)) => {
+                    // Somebody else who waits may have been quicker.
+                    if let Some(answer) = question.take()
+                        && let Some(keys) = caller.credentials()?
+                    {
+                        let _cancelled_meanwhile = answer.send(keys);
+                    }
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     let bug = Error::new(Kind::Internal, "a transfer ended without a result; please report this");
@@ -166,7 +212,7 @@ impl<T: Send> Waiting<T> {
             loop {
                 match received.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                     Ok(Note::Done(done)) => return Some(done),
-                    Ok(Note::Log(..) | Note::ContentType(..)) => {}
+                    Ok(Note::Log(..) | Note::ContentType(..) | Note::Credentials(_)) => {}
                     Err(_) => return None,
                 }
             }

@@ -54,6 +54,11 @@ impl Algorithm {
 pub struct Accepted(AtomicU8);
 
 impl Accepted {
+    /// For a client that sends none.
+    pub fn nothing() -> Self {
+        Self(AtomicU8::new(Algorithm::None as u8))
+    }
+
     /// The algorithm to use now.
     pub fn get(&self) -> Algorithm {
         match self.0.load(Relaxed) {

@@ -28,6 +28,21 @@ pub struct Target {
 }
 
 impl Target {
+    /// The place that a URL without a key names.
+    fn parse(url: &str, region: &str) -> Result<Self> {
+        let unusable = |text: String| Error::new(Kind::InvalidConfiguration, text);
+        let parsed: Uri = url.parse().map_err(|error| unusable(format!("endpoint {url}: {error}")))?;
+        let (Some(scheme), Some(authority)) = (parsed.scheme(), parsed.authority()) else {
+            return Err(unusable(format!("endpoint {url} has no scheme or host")));
+        };
+        Ok(Self {
+            scheme: scheme.clone(),
+            authority: authority.clone(),
+            base: parsed.path().trim_end_matches('/').to_owned(),
+            region: region.to_owned(),
+        })
+    }
+
     /// Whether requests go over TLS.
     pub fn is_https(&self) -> bool {
         self.scheme == Scheme::HTTPS
@@ -36,6 +51,11 @@ impl Target {
     /// Scheme and authority, for messages.
     pub fn endpoint(&self) -> String {
         format!("{}://{}", self.scheme, self.authority)
+    }
+
+    /// The URL without a key.
+    pub fn base_url(&self) -> String {
+        format!("{}{}", self.endpoint(), self.base)
     }
 
     /// The `Host` header: without the scheme's own port, as servers compare it.
@@ -101,6 +121,16 @@ impl Endpoints {
         }
     }
 
+    /// Says where requests of a bucket go from now on, for an adopted client.
+    pub fn place(&self, bucket: &str, url: &str, region: &str) -> Result<()> {
+        let mut targets = self.targets.write().unwrap_or_else(PoisonError::into_inner);
+        let known = targets.get(bucket);
+        if !known.is_some_and(|known| known.region == region && known.base_url() == url) {
+            targets.insert(bucket.to_owned(), Arc::new(Target::parse(url, region)?));
+        }
+        Ok(())
+    }
+
     /// Remembers where requests of a bucket go, unless another region was learned while that was found out.
     fn remember(&self, bucket: &str, region: &str, target: &Arc<Target>) -> bool {
         let mut targets = self.targets.write().unwrap_or_else(PoisonError::into_inner);
@@ -126,7 +156,7 @@ impl Endpoints {
     /// that can't help. With an endpoint of the caller's own nothing is followed: it names the place itself. What is
     /// known already helps too: another request has learned it since the one that failed was signed.
     pub fn learn_region(&self, bucket: &str, region: &str) -> bool {
-        if self.config.endpoint_url.is_some() || region.is_empty() {
+        if self.config.endpoint_url.is_some() || self.config.adopted.is_some() || region.is_empty() {
             return false;
         }
         {
@@ -143,6 +173,9 @@ impl Endpoints {
 
     async fn resolve(&self, bucket: &str, region: &str) -> Result<Target> {
         let unusable = |text: String| Error::new(Kind::InvalidConfiguration, text).of_object(bucket, "");
+        if self.config.adopted.is_some() {
+            return Err(Error::new(Kind::Internal, "nobody said where the bucket is").of_object(bucket, ""));
+        }
         let params = Params::builder()
             .bucket(bucket)
             .region(region)
@@ -152,17 +185,7 @@ impl Endpoints {
             .map_err(|error| unusable(error.to_string()))?;
         let endpoint =
             self.resolver.resolve_endpoint(&params).await.map_err(|error| unusable(format!("no endpoint: {error}")))?;
-        let url: Uri =
-            endpoint.url().parse().map_err(|error| unusable(format!("endpoint {}: {error}", endpoint.url())))?;
-        let (Some(scheme), Some(authority)) = (url.scheme(), url.authority()) else {
-            return Err(unusable(format!("endpoint {} has no scheme or host", endpoint.url())));
-        };
-        let mut target = Target {
-            scheme: scheme.clone(),
-            authority: authority.clone(),
-            base: url.path().trim_end_matches('/').to_owned(),
-            region: region.to_owned(),
-        };
+        let mut target = Target::parse(endpoint.url(), region).map_err(|error| error.of_object(bucket, ""))?;
         if let Some(scheme) = endpoint.auth_schemes().first() {
             let signing = |name: &str| scheme.get(name).and_then(|value| value.as_string());
             if scheme.name() != "sigv4" || signing("signingName").is_some_and(|name| name != "s3") {
@@ -193,6 +216,7 @@ mod tests {
             credentials: CredentialSource::DefaultChain { profile: None },
             ca_bundle: None,
             proxies: crate::config::Proxies::default(),
+            adopted: None,
         })
     }
 
@@ -270,6 +294,27 @@ mod tests {
         assert!(aws.learn_region("bucket", "eu-west-1"));
         assert!(!aws.remember("bucket", "us-east-1", &stale));
         assert_eq!(aws.target("bucket").await.unwrap().region, "eu-west-1");
+    }
+
+    #[tokio::test]
+    async fn an_adopted_clients_bucket_is_where_it_was_said_to_be_and_nowhere_else() {
+        let adopted = crate::config::Adopted {
+            verify: true,
+            request_checksums: true,
+            response_checksums: true,
+            user_agent_extra: None,
+        };
+        let mut endpoints = endpoints(None, "us-east-1", AddressingStyle::Auto);
+        endpoints.config.adopted = Some(adopted);
+        assert_eq!(endpoints.target("b").await.unwrap_err().kind(), &Kind::Internal);
+        for (url, region) in [("https://h:1/base/b", "eu-west-1"), ("https://b.h", "eu-west-1"), ("https://b.h", "x")] {
+            endpoints.place("b", url, region).unwrap();
+            let target = endpoints.target("b").await.unwrap();
+            assert_eq!((target.base_url().as_str(), target.region.as_str()), (url, region));
+        }
+        assert!(!endpoints.learn_region("b", "eu-central-1"));
+        assert!(endpoints.place("b", "no URL", "x").is_err());
+        assert_eq!(endpoints.target("b").await.unwrap().base_url(), "https://b.h");
     }
 
     #[tokio::test]

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use aws_smithy_runtime_api::client::identity::Identity;
+use http::HeaderValue;
 
 use self::body::BoxFuture;
 use self::checksum::Accepted;
@@ -58,6 +59,19 @@ pub struct Wire {
     pub clock: Clock,
     /// Where identities come from.
     pub identities: Arc<dyn Identities>,
+    /// Whether checksums are asked for in downloads.
+    pub validates: bool,
+    /// `User-Agent`.
+    pub user_agent: HeaderValue,
+}
+
+/// The text of `User-Agent`, with what the application adds to it.
+pub fn user_agent(extra: Option<&str>) -> Result<HeaderValue> {
+    const OWN: &str = concat!("s3bulk/", env!("CARGO_PKG_VERSION"));
+    match extra {
+        Some(extra) => sign::header_value(&format!("{OWN} {extra}")),
+        None => Ok(HeaderValue::from_static(OWN)),
+    }
 }
 
 impl Wire {
@@ -156,6 +170,7 @@ mod tests {
             credentials: CredentialSource::DefaultChain { profile: None },
             ca_bundle: None,
             proxies: crate::config::Proxies::default(),
+            adopted: None,
         };
         Wire {
             pool: Pool::new(
@@ -168,6 +183,8 @@ mod tests {
             accepted: Accepted::default(),
             clock: Clock::default(),
             identities: Arc::new(Nobody),
+            validates: true,
+            user_agent: user_agent(None).unwrap(),
         }
     }
 

@@ -160,7 +160,10 @@ impl Wire {
         let headers = head.headers_mut();
         headers.reserve(8);
         headers.insert(header::HOST, header_value(target.host())?);
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("s3bulk/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(header::USER_AGENT, self.user_agent.clone());
+        if !self.validates && request.method == Method::GET {
+            headers.remove("x-amz-checksum-mode");
+        }
         if request.method == Method::PUT {
             // hyper leaves the header out when there is no body, and S3 refuses that.
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(request.payload.length()));

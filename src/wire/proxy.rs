@@ -90,6 +90,8 @@ pub struct Routes {
     http: Option<Arc<Proxy>>,
     https: Option<Arc<Proxy>>,
     straight: Arc<[Exception]>,
+    /// Whether not even this machine is asked directly.
+    no_exception: bool,
 }
 
 impl Routes {
@@ -101,7 +103,12 @@ impl Routes {
         };
         let words = proxies.no_proxy.split(|c: char| c == ',' || c.is_whitespace());
         let straight = words.filter_map(Exception::parse).collect();
-        Ok(Self { http: parse(&proxies.http)?, https: parse(&proxies.https)?, straight })
+        Ok(Self { http: parse(&proxies.http)?, https: parse(&proxies.https)?, straight, no_exception: false })
+    }
+
+    /// The same for every host: botocore decides once, when a client is made, whether it uses its proxies.
+    pub fn for_every_host(self) -> Self {
+        Self { no_exception: true, ..self }
     }
 
     /// The proxy for a URL, if there is one on its way.
@@ -111,7 +118,7 @@ impl Routes {
         let host = bare(uri.host()?).to_ascii_lowercase();
         let port = uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
         let straight = is_local(&host) || self.straight.iter().any(|exception| exception.covers(&host, port));
-        (!straight).then_some(proxy)
+        (self.no_exception || !straight).then_some(proxy)
     }
 
     /// What a proxy that reads the request itself wants to see in it. In a tunnel it would reach the server.

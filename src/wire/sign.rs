@@ -42,7 +42,19 @@ impl Clock {
     }
 }
 
-/// Signs a request's head. `payload_hash` is the SHA-256 of the body in hex, or [`UNSIGNED`].
+/// Who sends requests without a signature.
+#[derive(Debug)]
+pub struct Anonymous;
+
+impl Anonymous {
+    /// As an identity.
+    pub fn identity() -> Identity {
+        Identity::new(Self, None)
+    }
+}
+
+/// Signs a request's head. `payload_hash` is the SHA-256 of the body in hex, or [`UNSIGNED`]. That of [`Anonymous`] stays
+/// as it is.
 ///
 /// Only `host`, `content-type`, `content-md5` and `x-amz-*` are signed: others are changed by proxies.
 pub fn sign_head(
@@ -52,6 +64,9 @@ pub fn sign_head(
     region: &str,
     time: SystemTime,
 ) -> Result<()> {
+    if identity.data::<Anonymous>().is_some() {
+        return Ok(());
+    }
     let failed = |error: &dyn std::fmt::Display| Error::new(Kind::Internal, format!("signing failed: {error}"));
     let mut settings = SigningSettings::default();
     settings.percent_encoding_mode = PercentEncodingMode::Single;
@@ -119,6 +134,13 @@ mod tests {
             ),
             "{authorization}"
         );
+    }
+
+    #[test]
+    fn an_anonymous_request_has_no_signature() {
+        let mut request = Request::get("https://bucket.s3.amazonaws.com/k").body(()).unwrap();
+        sign_head(&mut request, UNSIGNED, &Anonymous::identity(), "us-east-1", SystemTime::now()).unwrap();
+        assert!(request.headers().is_empty());
     }
 
     #[test]

@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_rustls::TlsConnector;
 
 use crate::error::{Error, Kind, Result};
@@ -14,6 +16,7 @@ use crate::error::{Error, Kind, Result};
 /// than building everything else of a client.
 pub struct Tls {
     bundle: Option<(PathBuf, Vec<CertificateDer<'static>>)>,
+    verify: bool,
     connector: OnceLock<Result<TlsConnector>>,
 }
 
@@ -24,7 +27,12 @@ impl Tls {
             Some(path) => Some((path.to_owned(), certificates(path)?)),
             None => None,
         };
-        Ok(Self { bundle, connector: OnceLock::new() })
+        Ok(Self { bundle, verify: true, connector: OnceLock::new() })
+    }
+
+    /// Takes every certificate for good, because the caller has said so.
+    pub fn unverified() -> Self {
+        Self { bundle: None, verify: false, connector: OnceLock::new() }
     }
 
     /// The connector, the same for all connections, so that they share one session cache.
@@ -33,6 +41,20 @@ impl Tls {
     }
 
     fn build(&self) -> Result<TlsConnector> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Error::new(Kind::Tls, "no usable TLS version").caused_by(error))?;
+        let builder = match self.verify {
+            true => builder.with_root_certificates(self.roots()?),
+            false => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))),
+        };
+        let mut config = builder.with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(TlsConnector::from(Arc::new(config)))
+    }
+
+    fn roots(&self) -> Result<RootCertStore> {
         let mut roots = RootCertStore::empty();
         match &self.bundle {
             Some((path, certificates)) => {
@@ -52,14 +74,46 @@ impl Tls {
                 }
             }
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Error::new(Kind::Tls, "no usable TLS version").caused_by(error))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(TlsConnector::from(Arc::new(config)))
+        Ok(roots)
+    }
+}
+
+/// Believes everybody: `verify=False` of the caller's client. The handshake's own signatures are still checked.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 

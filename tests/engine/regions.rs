@@ -37,6 +37,7 @@ fn named(script: Script, endpoint: Option<&str>, style: AddressingStyle) -> (Rig
         },
         ca_bundle,
         proxies: Proxies::default(),
+        adopted: None,
     };
     let (address, names) = (server.address(), Arc::<Mutex<Vec<String>>>::default());
     let asked = names.clone();

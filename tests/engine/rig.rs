@@ -75,6 +75,7 @@ impl Rig {
             },
             ca_bundle: None,
             proxies: Proxies::default(),
+            adopted: None,
         };
         change(&mut config);
         let engine = Engine::new(Client::new(config, options).unwrap());
