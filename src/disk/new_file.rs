@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::checked_close;
 use super::folder::Folder;
+use super::owner::Owner;
 use super::position;
 use super::standing::{Shape, Standing};
 use super::temporary::{Temporary, UnnamedFiles, temporary_name};
@@ -304,7 +305,10 @@ impl NewFile {
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        if let Writing::Beside { temporary: Temporary::Named(name), .. } = &self.writing {
+        if let Writing::Beside { temporary: Temporary::Named(name), .. } = &self.writing
+            // A forked child has it too, and it is its parent's.
+            && Owner::of_name(OsStr::new(name)).is_some_and(Owner::is_this_process)
+        {
             // Nobody is left to tell.
             let _ = self.target.folder.remove(OsStr::new(name));
         }

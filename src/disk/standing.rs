@@ -13,6 +13,22 @@ pub(super) enum Shape {
     Other,
 }
 
+impl Shape {
+    /// Without the directory's handle only the standard library's word for it is known.
+    #[cfg_attr(all(target_os = "linux", not(feature = "portable-disk")), allow(dead_code))]
+    pub(super) fn of(kind: std::fs::FileType) -> Self {
+        if kind.is_symlink() {
+            Self::Link
+        } else if kind.is_dir() {
+            Self::Directory
+        } else if kind.is_file() {
+            Self::File
+        } else {
+            Self::Other
+        }
+    }
+}
+
 /// What stands at a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Standing {
@@ -49,16 +65,7 @@ impl Standing {
     /// `bits` holds the read-only attribute.
     #[cfg(not(unix))]
     pub(super) fn of(metadata: &std::fs::Metadata) -> Self {
-        let kind = metadata.file_type();
-        let shape = if kind.is_symlink() {
-            Shape::Link
-        } else if kind.is_dir() {
-            Shape::Directory
-        } else if kind.is_file() {
-            Shape::File
-        } else {
-            Shape::Other
-        };
+        let shape = Shape::of(metadata.file_type());
         Self { shape, bits: u32::from(metadata.permissions().readonly()), owner: 0, group: 0 }
     }
 

@@ -4,20 +4,22 @@
 //! call for a directory, the same as `openat2(RESOLVE_BENEATH)`, and needs no second way for kernels and sandboxes
 //! without it, nor for links that leave the root and come back.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, Stat, fstat, linkat, mkdirat, openat, readlinkat, renameat, statat, unlinkat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, linkat, mkdirat, openat, readlinkat, renameat, statat,
+    unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::disk::standing::Standing;
+use crate::disk::standing::{Shape, Standing};
 
 /// `O_PATH`: a place to start from, for which no right to list the directory is needed.
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -97,10 +99,40 @@ impl Folder {
         }
     }
 
+    /// When what stands at a name was last written to; not followed.
+    pub(in crate::disk) fn modified(&self, name: &OsStr) -> io::Result<SystemTime> {
+        let stat = statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
+        Ok(UNIX_EPOCH + Duration::new(seconds, u32::try_from(stat.st_mtime_nsec).unwrap_or(0)))
+    }
+
+    /// What is in this directory, by name, links not followed.
+    pub(in crate::disk) fn entries(&self) -> io::Result<Vec<(OsString, Shape)>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let mut entries = Vec::new();
+        for entry in Dir::new(retry_on_intr(|| openat(&self.handle, c".", flags, Mode::empty()))?)? {
+            let entry = entry?;
+            let name = OsString::from_vec(entry.file_name().to_bytes().to_vec());
+            if name == "." || name == ".." {
+                continue;
+            }
+            let shape = match entry.file_type() {
+                FileType::RegularFile => Some(Shape::File),
+                FileType::Directory => Some(Shape::Directory),
+                FileType::Symlink => Some(Shape::Link),
+                // Some file systems leave it out.
+                FileType::Unknown => self.look(&name)?.map(|standing| standing.shape),
+                _ => Some(Shape::Other),
+            };
+            entries.extend(shape.map(|shape| (name, shape)));
+        }
+        Ok(entries)
+    }
+
     /// The text of a link.
     pub(in crate::disk) fn read_link(&self, name: &OsStr) -> io::Result<PathBuf> {
         let text = readlinkat(&self.handle, name, Vec::new())?;
-        Ok(PathBuf::from(std::ffi::OsString::from_vec(text.into_bytes())))
+        Ok(PathBuf::from(OsString::from_vec(text.into_bytes())))
     }
 
     /// Makes a file; an error when the name is taken, were it by a link. `private` keeps others out.

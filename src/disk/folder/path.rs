@@ -1,9 +1,10 @@
 //! A directory known by its canonical path, with nothing but what the standard library has everywhere.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::disk::standing::{Shape, Standing};
 
@@ -61,6 +62,17 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// When what stands at a name was last written to; not followed.
+    pub(in crate::disk) fn modified(&self, name: &OsStr) -> io::Result<SystemTime> {
+        fs::symlink_metadata(self.path.join(name))?.modified()
+    }
+
+    /// What is in this directory, by name, links not followed.
+    pub(in crate::disk) fn entries(&self) -> io::Result<Vec<(OsString, Shape)>> {
+        let entry = |entry: fs::DirEntry| Ok((entry.file_name(), Shape::of(entry.file_type()?)));
+        fs::read_dir(&self.path)?.map(|found| found.and_then(entry)).collect()
     }
 
     /// The text of a link.
