@@ -109,7 +109,7 @@ class Client:
         path = path_of(local_dir)
         through = self._boto3_half.in_the_way()
         if through is not None:
-            return plain.download_prefix(through, bucket, key_prefix, path)
+            return plain.download_prefix(through, bucket, key_prefix, path, self.options.durable)
         report = Report.of(self._native.download_prefix(bucket, key_prefix, path, logger))
         logger.debug(DOWNLOADED_PREFIX, len(report.done), bucket, plain.listing_prefix(key_prefix), path)
         return report

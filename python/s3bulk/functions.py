@@ -13,7 +13,7 @@ from s3bulk._content_type import guess_content_type
 from s3bulk._log import CREATED_BUCKET, logger
 from s3bulk._parameters import check_bucket, check_key, path_of
 from s3bulk.client import is_own
-from s3bulk.limited import unlimited
+from s3bulk.limited import is_durable, unlimited
 
 
 def ensure_bucket_exists(s3_client: Any, bucket: str, region: str) -> None:
@@ -92,7 +92,7 @@ def download_file_to_path(
     path = path_of(local_path)
     through = _through(s3_client)
     if through is not None:
-        plain.download_file(through, bucket, key, path)
+        plain.download_file(through, bucket, key, path, durable=is_durable(s3_client))
     else:
         s3_client._native.download_file(bucket, key, path, logger)
 
@@ -148,7 +148,9 @@ def download_prefix_to_folder(
     if is_own(s3_client):
         return s3_client.download_prefix(bucket, key_prefix, local_dir).done
     check_bucket(bucket)
-    return plain.download_prefix(unlimited(s3_client), bucket, key_prefix, path_of(local_dir)).done
+    return plain.download_prefix(
+        unlimited(s3_client), bucket, key_prefix, path_of(local_dir), is_durable(s3_client)
+    ).done
 
 
 def _through(s3_client: Any) -> Any:

@@ -52,8 +52,8 @@ def with_options(s3_client: Any, options: TransferOptions) -> Any:
     """The same client, connections and credentials, with other limits for the transfers made with what is returned.
 
     A boto3 client, or anything else with its methods, is taken as it is and not changed. As long as its transfers are
-    plain calls on it, one at a time, the limits have nothing to act on: how many attempts a call has and how long it
-    waits is for that client's own configuration to say.
+    plain calls on it, one at a time, the limits have nothing to act on, but for `durable`: how many attempts a call has
+    and how long it waits is for that client's own configuration to say.
 
     Args:
         s3_client: Client of `make_s3_client`, a boto3 client, or anything with its methods.
@@ -75,3 +75,9 @@ def with_options(s3_client: Any, options: TransferOptions) -> Any:
 def unlimited(s3_client: Any) -> Any:
     """The client itself, where this is one with limits."""
     return s3_client._client if issubclass(type(s3_client), LimitedClient) else s3_client
+
+
+def is_durable(s3_client: Any) -> bool:
+    """Whether its downloads wait for the disk."""
+    ours = is_own(s3_client) or issubclass(type(s3_client), LimitedClient)
+    return ours and bool(s3_client.options.durable)

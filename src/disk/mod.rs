@@ -8,6 +8,7 @@
 
 mod buffers;
 mod checked_close;
+mod fault;
 mod folder;
 mod new_file;
 mod owner;

@@ -3,6 +3,9 @@
 use std::fs::File;
 use std::io;
 
+#[cfg(unix)]
+use super::fault::{self, Step};
+
 /// What kind of thing it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
@@ -76,6 +79,7 @@ impl Standing {
         use std::fs::Permissions;
         use std::os::unix::fs::PermissionsExt;
 
+        fault::at(Step::Attributes)?;
         let mut now = Self::of(&file.metadata()?);
         // Owner first: changing it takes the set-id bits away, and bits must not be open to the wrong owner.
         if (now.owner, now.group) != (self.owner, self.group) {

@@ -19,6 +19,7 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, retry_on_intr};
 
+use crate::disk::fault::{self, Step};
 use crate::disk::standing::{Shape, Standing};
 
 /// `O_PATH`: a place to start from, for which no right to list the directory is needed.
@@ -59,6 +60,7 @@ impl Folder {
 
     /// Makes a directory in this one.
     pub(in crate::disk) fn make(&self, name: &OsStr) -> io::Result<()> {
+        fault::at(Step::Make)?;
         Ok(mkdirat(&self.handle, name, Mode::from_raw_mode(0o777))?)
     }
 
@@ -137,6 +139,7 @@ impl Folder {
 
     /// Makes a file; an error when the name is taken, were it by a link. `private` keeps others out.
     pub(in crate::disk) fn create(&self, name: &OsStr, private: bool) -> io::Result<File> {
+        fault::at(Step::Create)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = if private { Mode::from_raw_mode(0o600) } else { ANYONE };
         Ok(retry_on_intr(|| openat(&self.handle, name, flags, mode))?.into())
@@ -144,12 +147,14 @@ impl Folder {
 
     /// Makes a file without a name, on this directory's file system.
     pub(in crate::disk) fn create_unnamed(&self) -> io::Result<File> {
+        fault::at(Step::Create)?;
         let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
         Ok(retry_on_intr(|| openat(&self.handle, c".", flags, ANYONE))?.into())
     }
 
     /// Gives an unnamed file its name; an error when the name is taken.
     pub(in crate::disk) fn link(&self, file: &File, name: &OsStr) -> io::Result<()> {
+        fault::at(Step::Link)?;
         let try_descriptor = LINKS_DESCRIPTORS.load(Ordering::Relaxed);
         if try_descriptor {
             match linkat(file, c"", &self.handle, name, AtFlags::EMPTY_PATH) {
@@ -168,6 +173,7 @@ impl Folder {
 
     /// Renames within this directory, over what stands there.
     pub(in crate::disk) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        fault::at(Step::Rename)?;
         Ok(renameat(&self.handle, from, &self.handle, to)?)
     }
 
@@ -184,6 +190,7 @@ impl Folder {
 
     /// Waits until the names in this directory are on the disk.
     pub(in crate::disk) fn sync(&self) -> io::Result<()> {
+        fault::at(Step::SyncFolder)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(rustix::fs::fsync(openat(&self.handle, c".", flags, Mode::empty())?)?)
     }

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::disk::fault::{self, Step};
 use crate::disk::standing::{Shape, Standing};
 
 /// A directory, by its canonical path.
@@ -37,6 +38,7 @@ impl Folder {
 
     /// Makes a directory in this one.
     pub(in crate::disk) fn make(&self, name: &OsStr) -> io::Result<()> {
+        fault::at(Step::Make)?;
         fs::create_dir(self.path.join(name))
     }
 
@@ -82,6 +84,7 @@ impl Folder {
 
     /// Makes a file; an error when the name is taken, were it by a link. `private` keeps others out.
     pub(in crate::disk) fn create(&self, name: &OsStr, private: bool) -> io::Result<File> {
+        fault::at(Step::Create)?;
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
@@ -98,11 +101,13 @@ impl Folder {
 
     /// Files without a name are Linux's own.
     pub(in crate::disk) fn link(&self, _file: &File, _name: &OsStr) -> io::Result<()> {
+        fault::at(Step::Link)?;
         Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Renames within this directory, over what stands there.
     pub(in crate::disk) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        fault::at(Step::Rename)?;
         fs::rename(self.path.join(from), self.path.join(to))
     }
 
@@ -121,6 +126,7 @@ impl Folder {
 
     /// Waits until the names in this directory are on the disk. Windows has no such call.
     pub(in crate::disk) fn sync(&self) -> io::Result<()> {
+        fault::at(Step::SyncFolder)?;
         if cfg!(unix) { File::open(&self.path)?.sync_all() } else { Ok(()) }
     }
 }
