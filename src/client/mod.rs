@@ -5,8 +5,10 @@ mod cache;
 mod credentials;
 mod failure;
 mod http;
+mod incomplete;
 mod listing;
 mod multipart;
+mod under_way;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +19,10 @@ use aws_sdk_s3::config::{
 };
 
 pub use cache::{Cache, CacheInfo};
+pub use incomplete::IncompleteUpload;
 pub use listing::{Listed, Listing};
 pub use multipart::{MultipartUpload, UploadedPart};
+pub use under_way::is_upload_under_way;
 
 use self::credentials::{CredentialCache, SharedCredentials};
 use self::http::SdkHttp;
