@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,8 +41,10 @@ impl Root {
     pub fn create(directory: &Path, durable: bool) -> Result<Self> {
         let open = || {
             make_directories(directory, durable)?;
-            let was_empty = fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none());
-            Ok((Folder::open(directory)?, was_empty))
+            let folder = Folder::open(directory)?;
+            // Not by the standard library's `ReadDir`, which panics when the disk fails at its close.
+            let was_empty = folder.is_empty().unwrap_or(false);
+            Ok((folder, was_empty))
         };
         let (folder, was_empty) = open().map_err(|error| Error::io(error, "making the directory", directory))?;
         Ok(Self {

@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::*;
 
 fn content(path: impl AsRef<Path>) -> String {

@@ -4,7 +4,7 @@
 //! call for a directory, the same as `openat2(RESOLVE_BENEATH)`, and needs no second way for kernels and sandboxes
 //! without it, nor for links that leave the root and come back.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -108,11 +108,21 @@ impl Folder {
         Ok(UNIX_EPOCH + Duration::new(seconds, u32::try_from(stat.st_mtime_nsec).unwrap_or(0)))
     }
 
+    fn read(&self) -> io::Result<Dir> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Dir::new(retry_on_intr(|| openat(&self.handle, c".", flags, Mode::empty()))?)?)
+    }
+
+    /// Whether nothing is in this directory.
+    pub(in crate::disk) fn is_empty(&self) -> io::Result<bool> {
+        let is_entry = |name: &CStr| name != c"." && name != c"..";
+        Ok(!self.read()?.any(|entry| entry.map_or(true, |entry| is_entry(entry.file_name()))))
+    }
+
     /// What is in this directory, by name, links not followed.
     pub(in crate::disk) fn entries(&self) -> io::Result<Vec<(OsString, Shape)>> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let mut entries = Vec::new();
-        for entry in Dir::new(retry_on_intr(|| openat(&self.handle, c".", flags, Mode::empty()))?)? {
+        for entry in self.read()? {
             let entry = entry?;
             let name = OsString::from_vec(entry.file_name().to_bytes().to_vec());
             if name == "." || name == ".." {

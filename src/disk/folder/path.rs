@@ -71,6 +71,11 @@ impl Folder {
         fs::symlink_metadata(self.path.join(name))?.modified()
     }
 
+    /// Whether nothing is in this directory.
+    pub(in crate::disk) fn is_empty(&self) -> io::Result<bool> {
+        Ok(fs::read_dir(&self.path)?.next().is_none())
+    }
+
     /// What is in this directory, by name, links not followed.
     pub(in crate::disk) fn entries(&self) -> io::Result<Vec<(OsString, Shape)>> {
         let entry = |entry: fs::DirEntry| Ok((entry.file_name(), Shape::of(entry.file_type()?)));
