@@ -122,14 +122,18 @@ def _abort_through(
         and upload.initiated <= latest
         and not _core.is_upload_under_way(bucket, upload.key, upload.upload_id)
     ]
-    for upload in [] if dry_run else found:
-        try:
-            s3_client.abort_multipart_upload(Bucket=bucket, Key=upload.key, UploadId=upload.upload_id)
-        except Exception as error:
-            # It has ended by itself meanwhile.
-            if _error_code(error) != "NoSuchUpload":
-                raise
-    return found
+    return found if dry_run else [upload for upload in found if _abort(s3_client, bucket, upload)]
+
+
+def _abort(s3_client: Any, bucket: str, upload: IncompleteUpload) -> bool:
+    """Aborts it, and says whether it had not ended by itself meanwhile."""
+    try:
+        s3_client.abort_multipart_upload(Bucket=bucket, Key=upload.key, UploadId=upload.upload_id)
+    except Exception as error:
+        if _error_code(error) != "NoSuchUpload":
+            raise
+        return False
+    return True
 
 
 def _listed(s3_client: Any, bucket: str, prefix: str) -> Iterator[IncompleteUpload]:

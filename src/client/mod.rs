@@ -22,7 +22,7 @@ pub use cache::{Cache, CacheInfo};
 pub use incomplete::IncompleteUpload;
 pub use listing::{Listed, Listing};
 pub use multipart::{MultipartUpload, UploadedPart};
-pub use under_way::is_upload_under_way;
+pub use under_way::UploadsUnderWay;
 
 use self::credentials::{CredentialCache, SharedCredentials};
 use self::http::SdkHttp;

@@ -52,14 +52,25 @@ impl Drop for UnderWay {
     }
 }
 
-/// Whether a client of this process has an upload under way, or is just beginning one that may be this. In a forked child
-/// those of its parent count too.
-pub fn is_upload_under_way(bucket: &str, key: &str, id: &str) -> bool {
-    let is_it = |place: &Arc<Place>| match &place.id {
-        Some(known) => known == id,
-        None => (place.bucket.as_str(), place.key.as_str()) == (bucket, key),
-    };
-    ALL.load().as_ref().is_some_and(|all| all.iter().any(is_it))
+/// The uploads that were under way at one moment.
+#[derive(Debug)]
+pub struct UploadsUnderWay(Option<Arc<Vec<Arc<Place>>>>);
+
+impl UploadsUnderWay {
+    /// This moment.
+    pub fn now() -> Self {
+        Self(ALL.load_full())
+    }
+
+    /// Whether a client of this process had an upload under way, or was just beginning one that may be this. In a forked
+    /// child those of its parent count too.
+    pub fn includes(&self, bucket: &str, key: &str, id: &str) -> bool {
+        let is_it = |place: &Arc<Place>| match &place.id {
+            Some(known) => known == id,
+            None => (place.bucket.as_str(), place.key.as_str()) == (bucket, key),
+        };
+        self.0.as_ref().is_some_and(|all| all.iter().any(is_it))
+    }
 }
 
 #[cfg(test)]
@@ -68,11 +79,11 @@ mod tests {
 
     #[test]
     fn an_upload_is_known_from_before_it_begins_until_it_has_ended() {
-        let known = |id: &str| is_upload_under_way("bucket", "under-way", id);
+        let known = |id: &str| UploadsUnderWay::now().includes("bucket", "under-way", id);
         assert!(!known("id"));
         let begun = UnderWay::begin("bucket", "under-way");
         assert!(known("id") && known("another"), "any of this key may be it");
-        assert!(!is_upload_under_way("bucket", "other key", "id"));
+        assert!(!UploadsUnderWay::now().includes("bucket", "other key", "id"));
         let named = begun.named("id");
         assert!(known("id") && !known("another"));
         let second = UnderWay::begin("bucket", "under-way").named("another");
@@ -91,14 +102,14 @@ mod tests {
                     for number in 0..500 {
                         let id = format!("{thread}-{number}");
                         let upload = UnderWay::begin("bucket", &id).named(&id);
-                        assert!(is_upload_under_way("bucket", &id, &id));
+                        assert!(UploadsUnderWay::now().includes("bucket", &id, &id));
                         drop(upload);
-                        assert!(!is_upload_under_way("bucket", &id, &id));
+                        assert!(!UploadsUnderWay::now().includes("bucket", &id, &id));
                     }
                 });
             }
         });
-        assert!(is_upload_under_way("bucket", "own", "own-id"));
+        assert!(UploadsUnderWay::now().includes("bucket", "own", "own-id"));
         drop(own);
     }
 }

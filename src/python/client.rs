@@ -269,5 +269,5 @@ impl NativeClient {
 /// Whether a client of this process has the upload under way.
 #[pyfunction]
 pub fn is_upload_under_way(bucket: &str, key: &str, upload_id: &str) -> bool {
-    crate::transfer::is_upload_under_way(bucket, key, upload_id)
+    crate::transfer::UploadsUnderWay::now().includes(bucket, key, upload_id)
 }

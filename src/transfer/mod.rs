@@ -28,7 +28,7 @@ use crate::error::{Error, Kind, Result};
 use crate::flow::{Budget, Window};
 use crate::wire::retry::Retry;
 
-pub use crate::client::{IncompleteUpload, is_upload_under_way};
+pub use crate::client::{IncompleteUpload, UploadsUnderWay};
 pub use crate::flow::Cancel;
 pub use host::{Answer, Host, SilentHost};
 pub use report::{Outcome, Report};

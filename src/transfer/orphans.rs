@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Engine, cancelled, until_cancelled};
-use crate::client::{Client, IncompleteUpload, is_upload_under_way};
+use crate::client::{Client, IncompleteUpload, UploadsUnderWay};
 use crate::error::{Error, Result};
 use crate::flow::Cancel;
 use crate::keys::KeyPrefix;
@@ -25,10 +25,15 @@ impl Engine {
         Client::check_names(bucket, None)?;
         let folder = KeyPrefix::new(key_prefix).listing();
         let name = folder.trim_end_matches('/');
+        // Of before and after: one that ends while it is being listed was no orphan.
+        let before = UploadsUnderWay::now();
+        let is_under_way = |upload: &IncompleteUpload| {
+            [&before, &UploadsUnderWay::now()].iter().any(|known| known.includes(bucket, &upload.key, &upload.id))
+        };
         let is_orphan = |upload: &IncompleteUpload| {
             (upload.key == name || upload.key.starts_with(&folder))
                 && self.client.age(upload).is_some_and(|age| age >= older_than)
-                && !is_upload_under_way(bucket, &upload.key, &upload.id)
+                && !is_under_way(upload)
         };
         let mut found = until_cancelled(cancel, self.client.incomplete_uploads(bucket, name)).await?;
         found.retain(is_orphan);

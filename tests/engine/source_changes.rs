@@ -18,6 +18,11 @@ fn slowly(operation: Operation) -> Rule {
     Rule::new("fault").on(operation).first(1).then(pace)
 }
 
+/// A busy machine may be slower than the server that plays a slow one.
+fn patient() -> TransferOptions {
+    TransferOptions { read_timeout: WATCHDOG, ..options() }
+}
+
 fn grow(path: &Path) {
     OpenOptions::new().append(true).open(path).unwrap().write_all(b"more").unwrap();
 }
@@ -66,7 +71,7 @@ fn vanish(path: &Path) {
 /// What is stored after `change` came in the middle of the first request.
 async fn stored_after(size: usize, change: fn(&Path)) -> (Rig, Vec<u8>, Vec<u8>) {
     let operation = if size == LARGE { Operation::UploadPart } else { Operation::PutObject };
-    let rig = Rig::new(Script::new().rule(slowly(operation)));
+    let rig = Rig::with(Script::new().rule(slowly(operation)), patient());
     let before = content(size);
     std::fs::write(rig.source(), &before).unwrap();
     let meanwhile = async {
@@ -124,7 +129,7 @@ async fn a_file_that_never_holds_still_is_an_error_that_says_so() {
     for size in [MIDDLING, LARGE] {
         let operation = if size == LARGE { Operation::UploadPart } else { Operation::PutObject };
         let pace = Fault::SlowRead { bytes: 64 << 10, interval: Duration::from_millis(1) };
-        let rig = Rig::new(Script::new().rule(Rule::new("fault").on(operation).then(pace)));
+        let rig = Rig::with(Script::new().rule(Rule::new("fault").on(operation).then(pace)), patient());
         std::fs::write(rig.source(), content(size)).unwrap();
         rig.server.put("bucket", "key", b"old".to_vec());
         let (cancel, mut number) = (Cancel::new(), 0_u8);
@@ -157,7 +162,7 @@ async fn small_stored_after(change: fn(&Path)) -> (Vec<u8>, Vec<u8>) {
     const SIZE: usize = 1_000_000;
     const NAMES: [&str; 6] = ["0", "1", "2", "3", "4", "5"];
     let pace = Fault::SlowRead { bytes: 64 << 10, interval: Duration::from_millis(20) };
-    let options = TransferOptions { memory_limit: 4 << 20, read_timeout: WATCHDOG, ..options() };
+    let options = TransferOptions { memory_limit: 4 << 20, ..patient() };
     let rig = Rig::with(Script::new().rule(Rule::new("fault").on(Operation::PutObject).then(pace)), options);
     std::fs::create_dir(rig.source()).unwrap();
     for name in NAMES {

@@ -34,6 +34,8 @@ STEPS = {
     "make": "mkdir,mkdirat",
 }
 
+_ERRORS = ("ENOSPC", "EIO", "EDQUOT")
+
 
 def disk_threads() -> list[int]:
     """The engine's threads for disk work, by the name it gives them."""
@@ -87,26 +89,40 @@ def files_of(folder: Path) -> dict[str, str]:
 
 
 def main(
-    endpoint: str, key: str, secret: str, bucket: str, folder: str, named: bool, durable: bool, steps: list[str]
+    endpoint: str,
+    key: str,
+    secret: str,
+    bucket: str,
+    folder: str,
+    named: bool,
+    durable: bool,
+    steps: list[str],
+    every: bool,
 ) -> None:
-    """Replaces the old files by new ones, with every call of each step failing in its turn."""
+    """Replaces the old files by new ones, with every call of each step failing in its turn.
+
+    With `every` each call fails with every error, without it with one of them, another one each time.
+    """
     if named:
         forbid_links()
     client = make_s3_client(S3ClientConfig(endpoint, "us-east-1", "auto", key, secret))
     client = client.with_options(TransferOptions(durable=durable))
     warm, target = Path(folder) / "warm", Path(folder) / "target"
-    for step, error in itertools.product(steps, ("ENOSPC", "EIO", "EDQUOT")):
+    in_turn = itertools.cycle(_ERRORS)
+    for step, fixed in itertools.product(steps, _ERRORS if every else (None,)):
         # Until there are no more calls of this step to fail; a second look, since threads come and go.
         missed = 0
         for number in itertools.count(1):
             if missed == 2:
                 break
-            missed += not one_fault(client, bucket, warm, target, step, error, number)
+            missed += not one_fault(client, bucket, warm, target, step, fixed or next(in_turn), number)
 
 
 def one_fault(client: Any, bucket: str, warm: Path, target: Path, step: str, error: str, number: int) -> bool:
     """Lets one call of a step fail, and says whether there was one."""
     download_prefix_to_folder(client, bucket, "old", target)
+    for name in files_of(target):
+        (target / name).chmod(0o600)  # so that there are permission bits to hand on
     calls = ["-e", f"trace={STEPS[step]}", "-e", f"inject={STEPS[step]}:error={error}:when={number}"]
     raised: OSError | None = None
     with traced(lambda: download_prefix_to_folder(client, bucket, "warm", warm), *calls) as log:

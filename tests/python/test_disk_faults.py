@@ -37,9 +37,13 @@ def server_arguments(seaweedfs: Server, tmp_path: Path) -> dict[str, Any]:
     return {**keys, "bucket": bucket, "folder": str(tmp_path)}
 
 
+# Each fault costs an strace: one error for each call in `make test`, all three in `make test-all`.
+_each_error = pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.large)])
+
+
 def _faults(arguments: dict[str, Any], **more: Any) -> list[dict[str, Any]]:
     command = [sys.executable, "-m", "tests.python.faulty_disk", json.dumps({**arguments, **more})]
-    done = subprocess.run(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True, timeout=110)
+    done = subprocess.run(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True, timeout=580)
     assert done.returncode == 0
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -61,22 +65,27 @@ def _check(faults: list[dict[str, Any]], steps: list[str], on_disk_too_late: str
     assert set(raised) == set(steps), "a fault was not noticed"
 
 
-@pytest.mark.timeout(120)
-def test_an_old_file_survives_a_disk_that_fails_at_any_call(server_arguments: dict[str, Any]) -> None:
+@pytest.mark.timeout(600)
+@_each_error
+def test_an_old_file_survives_a_disk_that_fails_at_any_call(server_arguments: dict[str, Any], every: bool) -> None:
     steps = ["open", "write", "reserve", "attributes", "close", "link", "rename"]
-    _check(_faults(server_arguments, named=False, durable=False, steps=steps), steps)
+    _check(_faults(server_arguments, named=False, durable=False, steps=steps, every=every), steps)
 
 
-@pytest.mark.timeout(120)
-def test_an_old_file_survives_a_failing_disk_without_unnamed_files(server_arguments: dict[str, Any]) -> None:
+@pytest.mark.timeout(600)
+@_each_error
+def test_an_old_file_survives_a_failing_disk_without_unnamed_files(
+    server_arguments: dict[str, Any], every: bool
+) -> None:
     steps = ["open", "write", "close", "rename"]
-    _check(_faults(server_arguments, named=True, durable=False, steps=steps), steps)
+    _check(_faults(server_arguments, named=True, durable=False, steps=steps, every=every), steps)
 
 
-@pytest.mark.timeout(120)
-def test_an_old_file_survives_a_wait_for_the_disk_that_fails(server_arguments: dict[str, Any]) -> None:
+@pytest.mark.timeout(600)
+@_each_error
+def test_an_old_file_survives_a_wait_for_the_disk_that_fails(server_arguments: dict[str, Any], every: bool) -> None:
     # The last wait is for the name that the new file has by then: a failure all the same.
-    faults = _faults(server_arguments, named=False, durable=True, steps=["fsync"])
+    faults = _faults(server_arguments, named=False, durable=True, steps=["fsync"], every=every)
     _check(faults, ["fsync"], on_disk_too_late="fsync")
     assert all(fault["raised"] for fault in faults), "a failed fsync was passed over"
     assert any("old" in fault["files"].values() for fault in faults), "no wait for content was among them"
