@@ -108,9 +108,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn temporary_names_differ_and_name_their_process() {
+    fn temporary_names_are_short_and_name_their_process() {
         let (one, two) = (temporary_name().unwrap(), temporary_name().unwrap());
         assert_ne!(one, two);
+        assert!(one.len() < 64, "{one}");
         assert_eq!(Owner::of_name(OsStr::new(&one)), Some(Owner::this_process()));
     }
 }
