@@ -25,7 +25,7 @@ unexport CONDA_PREFIX PYTHONPATH PYTHONHOME
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-all test-boto3 servers audit soak bench bench-micro lint lint-rust lint-python format build wheel venv toolchain clean
+.PHONY: help demo test test-rust test-portable test-python test-all test-boto3 servers audit soak bench bench-micro lint lint-rust lint-python format build wheel venv toolchain clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -41,7 +41,10 @@ test-rust: toolchain ## cargo test: the engine, without Python
 test-python: build ## pytest without what takes minutes
 	$(BIN)/python -m pytest -m "not large and not soak"
 
-test-all: build servers test-boto3 ## The same with gigabytes, many files, generated scripts of faults, on all servers, with other versions of boto3
+test-portable: toolchain ## cargo test of the disk code of other systems, compiled here
+	cargo test --locked --features portable-disk --lib --test engine
+
+test-all: test-portable build servers test-boto3 ## The same with gigabytes, many files, generated scripts of faults, on all servers, with other versions of boto3
 	cargo test --locked --lib
 	cargo test --locked --doc
 	PROPTEST_CASES=$(CASES) cargo test --locked --test engine -- --include-ignored

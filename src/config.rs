@@ -237,6 +237,9 @@ pub struct TransferOptions {
     pub read_timeout: Duration,
     /// Whether the body's SHA-256 is signed.
     pub payload_signing: PayloadSigning,
+    /// Whether a downloaded file counts as done only when it is on the disk (fsync), with its name. Off, as in boto3 and
+    /// every tool of the kind: a power cut may take what was written last.
+    pub durable: bool,
 }
 
 impl Default for TransferOptions {
@@ -250,6 +253,7 @@ impl Default for TransferOptions {
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             read_timeout: DEFAULT_READ_TIMEOUT,
             payload_signing: PayloadSigning::default(),
+            durable: false,
         }
     }
 }

@@ -25,6 +25,7 @@ from s3bulk.functions import (
     upload_file,
     upload_folder,
 )
+from s3bulk.leftovers import IncompleteUpload, abort_incomplete_uploads, remove_stale_temporary_files
 from s3bulk.limited import with_options
 from s3bulk.options import TransferOptions
 from s3bulk.report import Report
@@ -36,17 +37,20 @@ if TYPE_CHECKING:
 __all__ = [
     "AddressingStyle",
     "Client",
+    "IncompleteUpload",
     "Report",
     "S3Client",
     "S3ClientConfig",
     "TransferError",
     "TransferOptions",
     "__version__",
+    "abort_incomplete_uploads",
     "download_file_to_path",
     "download_prefix_to_folder",
     "ensure_bucket_exists",
     "logger",
     "make_s3_client",
+    "remove_stale_temporary_files",
     "upload_file",
     "upload_folder",
     "with_options",

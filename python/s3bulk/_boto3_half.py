@@ -47,14 +47,18 @@ class Boto3Half:
 
     @contextlib.contextmanager
     def error_classes(self) -> Iterator[None]:
-        """Errors of native calls have the classes of the boto3 client, once there is one whose classes somebody has."""
+        """Errors of native calls have the classes of the boto3 client, which is made when there is a class of its own.
+
+        `except client.exceptions.NoSuchBucket` looks the class up only after the error has been raised.
+        """
         try:
             yield
         except Exception as error:
-            if self._client is not None:
-                from s3bulk._modeled import use_classes_of
+            from s3bulk._modeled import may_have_class, use_classes_of
 
-                use_classes_of(self._client, error)
+            if may_have_class(error):
+                with contextlib.suppress(Exception):  # nobody has classes of a client that can't be made
+                    use_classes_of(self.get(), error)
             raise
 
     def _make(self) -> Any:

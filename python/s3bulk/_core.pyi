@@ -6,6 +6,7 @@
 
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, final
 
 from s3bulk.options import TransferOptions
@@ -17,6 +18,8 @@ __all__ = [
     "NewFile",
     "Report",
     "__version__",
+    "is_upload_under_way",
+    "remove_stale_files",
     "walk_folder",
 ]
 
@@ -122,6 +125,11 @@ class NativeClient:
     def download_prefix(self, bucket: str, key_prefix: str, local_dir: str, logger: logging.Logger) -> Report:
         """Fetches the objects below a prefix. Makes `local_dir` even when there are none."""
 
+    def abort_incomplete_uploads(
+        self, bucket: str, key_prefix: str, older_than: timedelta, dry_run: bool, logger: logging.Logger
+    ) -> list[tuple[str, str, float]]:
+        """Key, id and beginning (seconds since 1970) of the uploads under a prefix that nobody here has under way."""
+
     def in_use(self) -> tuple[int, int]:
         """Bytes of buffers in use and units in flight: both zero when nothing is under way."""
 
@@ -176,12 +184,13 @@ class NewFile:
     A replaced file keeps its mode, a link stays a link, a device or FIFO is written straight.
     """
 
-    def __new__(cls, path: str, root: str | None = None) -> NewFile:
+    def __new__(cls, path: str, root: str | None = None, durable: bool = False) -> NewFile:
         """Begins a file.
 
         Args:
             path: Where it will appear. Missing parent folders are made.
             root: `path` is relative to this folder and can't lead outside it, by links either.
+            durable: `commit` waits until content and name are on the disk.
 
         Raises:
             IsADirectoryError: `path` is a folder.
@@ -205,6 +214,17 @@ def walk_folder(local_dir: str) -> list[tuple[str, str]]:
         ValueError: `local_dir` is not a directory, or a file name is not UTF-8.
         OSError: A directory can't be read.
     """
+
+def remove_stale_files(local_dir: str, unwritten_for: timedelta | None, remove: bool) -> list[str]:
+    """Temporary files below a folder whose process is gone, or that can't be known and were not written to for so long.
+
+    Raises:
+        ValueError: `local_dir` is not a directory.
+        OSError: A directory can't be read, or a file not removed.
+    """
+
+def is_upload_under_way(bucket: str, key: str, upload_id: str) -> bool:
+    """Whether a native client of this process has the upload under way, or is just beginning one of this key."""
 
 @final
 class KeyCheck:

@@ -14,11 +14,15 @@ from s3bulk._failures import pickle_with_what_was_added
 
 def use_classes_of(client: Any, error: BaseException) -> None:
     """Gives an error, and those in its report, the class that the client's own calls would have raised."""
-    failed = getattr(getattr(error, "report", None), "failed", ())
-    for each in (error, *(reason for _, reason in failed)):
+    for each in _with_reported(error):
         if type(each) is ClientError:
             each.__class__ = client.exceptions.from_code(_code(each))
             pickle_with_what_was_added(type(each))
+
+
+def may_have_class(error: BaseException) -> bool:
+    """Whether a client may have a class for it: the code of a HEAD without a body is its status, which has none."""
+    return any(type(each) is ClientError and not _code(each).isdigit() for each in _with_reported(error))
 
 
 def names_region(error: BaseException) -> bool:
@@ -32,6 +36,11 @@ def names_region(error: BaseException) -> bool:
         # HEAD has no body that could say more.
         or (status == 400 and error.operation_name == "HeadObject")
     )
+
+
+def _with_reported(error: BaseException) -> list[BaseException]:
+    failed = getattr(getattr(error, "report", None), "failed", ())
+    return [error, *(reason for _, reason in failed)]
 
 
 def _code(error: ClientError) -> str:

@@ -110,7 +110,7 @@ class Client:
         path = path_of(local_dir)
         through = self._boto3_half.in_the_way()
         if through is not None:
-            return plain.download_prefix(through, bucket, key_prefix, path)
+            return plain.download_prefix(through, bucket, key_prefix, path, self.options.durable)
         with self._boto3_half.error_classes():
             report = Report.of(self._native.download_prefix(bucket, key_prefix, path, logger))
         logger.debug(DOWNLOADED_PREFIX, len(report.done), bucket, plain.listing_prefix(key_prefix), path)
@@ -176,7 +176,8 @@ class Client:
         through = self._boto3_half.in_the_way()
         native = through is None and not Callback and Config is None
         if native and _boto3_files.can_download(Filename, Bucket, Key, ExtraArgs):
-            _boto3_files.download(self._native, Bucket, Key, Filename)
+            with self._boto3_half.error_classes():
+                _boto3_files.download(self._native, Bucket, Key, Filename)
         else:
             self._boto3_half.get().download_file(Bucket, Key, Filename, ExtraArgs, Callback, Config)
 

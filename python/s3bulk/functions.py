@@ -15,7 +15,7 @@ from s3bulk._content_type import guess_content_type
 from s3bulk._log import CREATED_BUCKET, logger
 from s3bulk._parameters import check_bucket, check_key, path_of
 from s3bulk.client import is_own
-from s3bulk.limited import unlimited
+from s3bulk.limited import is_durable, unlimited
 
 if TYPE_CHECKING:
     from s3bulk._way import NativeWay
@@ -105,7 +105,7 @@ def download_file_to_path(
     if native is not None:
         native.download_file(key, path)
     elif through is not None:
-        plain.download_file(through, bucket, key, path)
+        plain.download_file(through, bucket, key, path, durable=is_durable(s3_client))
     else:
         with s3_client._boto3_half.error_classes():
             s3_client._native.download_file(bucket, key, path, logger)
@@ -170,7 +170,7 @@ def download_prefix_to_folder(
     native, through = _ways(s3_client, bucket, up=False)
     if native is not None:
         return native.download_prefix(key_prefix, path).done
-    return plain.download_prefix(through, bucket, key_prefix, path).done
+    return plain.download_prefix(through, bucket, key_prefix, path, is_durable(s3_client)).done
 
 
 def _through(s3_client: Any) -> Any:

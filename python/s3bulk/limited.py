@@ -54,7 +54,7 @@ def with_options(s3_client: Any, options: TransferOptions) -> Any:
 
     A boto3 client, or anything else with its methods, is taken as it is and not changed. Attempts, timeouts and payload
     signing that the options leave at their defaults are those that a boto3 client was made with. Where transfers are
-    plain calls on a client, one at a time, the limits have nothing to act on.
+    plain calls on a client, one at a time, the limits have nothing to act on, but for `durable`.
 
     Args:
         s3_client: Client of `make_s3_client`, a boto3 client, or anything with its methods.
@@ -78,3 +78,9 @@ def with_options(s3_client: Any, options: TransferOptions) -> Any:
 def unlimited(s3_client: Any) -> Any:
     """The client itself, where this is one with limits."""
     return s3_client._client if issubclass(type(s3_client), LimitedClient) else s3_client
+
+
+def is_durable(s3_client: Any) -> bool:
+    """Whether its downloads wait for the disk."""
+    ours = is_own(s3_client) or issubclass(type(s3_client), LimitedClient)
+    return ours and bool(s3_client.options.durable)

@@ -41,6 +41,9 @@ class TransferOptions:
         read_timeout: Seconds without any progress, more than 0. Default 60: `botocore.config.Config`.
         payload_signing: Whether the body's SHA-256 is signed. `"auto"` signs it on plain http and not on https, as
             botocore does; `"always"`; `"never"`. A checksum header goes along in every case.
+        durable: Whether a downloaded file counts as done only when it is on the disk: content, name, and the folders
+            made for it (fsync(2)). Off, as in boto3: after a power cut what was written last may be missing. It costs
+            what the disk takes for some two writes a file (docs/guide.md).
 
     Raises:
         ValueError: A value that can't work; the message begins with the field's name.
@@ -54,6 +57,7 @@ class TransferOptions:
     connect_timeout: float = 60.0
     read_timeout: float = 60.0
     payload_signing: Literal["auto", "always", "never"] = "auto"
+    durable: bool = False
 
     def __post_init__(self) -> None:
         """Refuses values that can't work."""
@@ -67,6 +71,8 @@ class TransferOptions:
         _check_seconds("read_timeout", self.read_timeout)
         if self.payload_signing not in ("auto", "always", "never"):
             raise ValueError(f"payload_signing must be 'auto', 'always' or 'never', not {self.payload_signing!r}")
+        if not isinstance(self.durable, bool):
+            raise ValueError(f"durable must be True or False, not {self.durable!r}")
 
 
 def _check_count(name: str, value: object, least: int, most: int) -> None:

@@ -66,11 +66,13 @@ def upload_file(s3_client: Any, path: str, bucket: str, key: str, content_type: 
     raise SourceChangedError(f"Local file changed each of the {_READS} times it was read: {path}")
 
 
-def download_file(s3_client: Any, bucket: str, key: str, path: str, root: str | None = None) -> int:
+def download_file(
+    s3_client: Any, bucket: str, key: str, path: str, root: str | None = None, durable: bool = False
+) -> int:
     """Fetches an object into a file, below `root` if there is one; returns its bytes."""
     target = path if root is None else os.path.join(root, path)
     os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
-    new = NewFile(path, root)
+    new = NewFile(path, root, durable)
     try:
         with _writer(new) as file:
             s3_client.download_fileobj(Bucket=bucket, Key=key, Fileobj=file)
@@ -101,7 +103,7 @@ def upload_folder(s3_client: Any, local_dir: str, bucket: str, key_prefix: str) 
     return Report(done=done, bytes=size)
 
 
-def download_prefix(s3_client: Any, bucket: str, key_prefix: str, local_dir: str) -> Report:
+def download_prefix(s3_client: Any, bucket: str, key_prefix: str, local_dir: str, durable: bool = False) -> Report:
     """Fetches every object below a prefix into a folder."""
     prefix = listing_prefix(key_prefix)
     os.makedirs(local_dir, exist_ok=True)
@@ -110,7 +112,7 @@ def download_prefix(s3_client: Any, bucket: str, key_prefix: str, local_dir: str
     for page in _checked_pages(s3_client, bucket, prefix, local_dir, done):
         for at, (key, relative) in enumerate(page):
             try:
-                size += download_file(s3_client, bucket, key, relative, root=local_dir)
+                size += download_file(s3_client, bucket, key, relative, local_dir, durable)
             except Exception as error:
                 not_begun = [relative for _, relative in page[at + 1 :]]
                 attach_report(error, Report(done, [(relative, error)], not_begun, size))

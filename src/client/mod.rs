@@ -6,9 +6,11 @@ mod credentials;
 mod desk;
 mod failure;
 mod http;
+mod incomplete;
 mod listing;
 mod multipart;
 mod place;
+mod under_way;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +23,10 @@ use aws_sdk_s3::config::{
 
 pub use cache::{Cache, CacheInfo};
 pub use desk::{Asked, Desk, Keys, Question};
+pub use incomplete::IncompleteUpload;
 pub use listing::{Listed, Listing};
 pub use multipart::{MultipartUpload, UploadedPart};
+pub use under_way::UploadsUnderWay;
 
 use self::credentials::{CredentialCache, SharedCredentials};
 use self::http::SdkHttp;

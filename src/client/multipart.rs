@@ -1,9 +1,11 @@
 //! Multipart uploads: begun, completed or aborted. The parts themselves go over the data plane.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 
+use super::under_way::UnderWay;
 use super::{Client, send};
 use crate::error::{Error, Kind, Result};
 use crate::flow::Window;
@@ -26,6 +28,16 @@ pub struct MultipartUpload {
     pub id: String,
     /// What protects its parts.
     pub algorithm: Algorithm,
+    /// Of one that this process has begun.
+    _under_way: Option<Arc<UnderWay>>,
+}
+
+impl MultipartUpload {
+    /// One that somebody else has begun.
+    pub(super) fn of_another(bucket: &str, key: &str, id: &str, algorithm: Algorithm) -> Self {
+        let (bucket, key, id) = (bucket.to_owned(), key.to_owned(), id.to_owned());
+        Self { bucket, key, id, algorithm, _under_way: None }
+    }
 }
 
 /// A part that S3 has.
@@ -48,6 +60,7 @@ impl Client {
         content_type: &str,
         window: Option<&Window>,
     ) -> Result<MultipartUpload> {
+        let under_way = UnderWay::begin(bucket, key);
         loop {
             let algorithm = self.wire.accepted.get();
             let created = self
@@ -84,7 +97,14 @@ impl Client {
                 let text = "CreateMultipartUpload was answered without an upload id";
                 Error::new(Kind::BadResponse, text).during("CreateMultipartUpload").of_object(bucket, key)
             })?;
-            return Ok(MultipartUpload { bucket: bucket.to_owned(), key: key.to_owned(), id, algorithm });
+            let under_way = Some(Arc::new(under_way.named(&id)));
+            return Ok(MultipartUpload {
+                bucket: bucket.to_owned(),
+                key: key.to_owned(),
+                id,
+                algorithm,
+                _under_way: under_way,
+            });
         }
     }
 

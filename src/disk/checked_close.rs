@@ -4,6 +4,8 @@
 use std::fs::File;
 use std::io;
 
+use super::fault::{self, Step};
+
 /// Asks the file system for errors it has held back, and leaves `file` open: closing a duplicate flushes the file the
 /// same as closing the last descriptor does, so the answer is known before the file gets its name. 0.3 us.
 pub(super) fn flush(file: &File) -> io::Result<()> {
@@ -21,6 +23,7 @@ pub(super) fn flush(file: &File) -> io::Result<()> {
 pub(super) fn close(file: File) -> io::Result<()> {
     use std::os::fd::IntoRawFd;
 
+    fault::at(Step::Close)?; // the drop closes it all the same, as a close that fails does
     let descriptor = file.into_raw_fd();
     // SAFETY: `into_raw_fd` gave up the only owner, so the descriptor is open, ours, and closed nowhere else.
     #[allow(unsafe_code)]

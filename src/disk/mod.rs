@@ -8,11 +8,14 @@
 
 mod buffers;
 mod checked_close;
+mod fault;
 mod folder;
 mod new_file;
+mod owner;
 mod position;
 mod root;
 mod source;
+mod stale;
 mod standing;
 mod starvation;
 mod temporary;
@@ -25,5 +28,6 @@ pub use buffers::{Buffer, Buffers};
 pub use new_file::{NewFile, new_file_at};
 pub use root::Root;
 pub use source::{Source, Stamp};
+pub use stale::{Stale, remove_stale};
 pub use threads::DiskThreads;
 pub use walk::{Found, Walk};

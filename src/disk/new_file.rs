@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::checked_close;
+use super::fault::{self, Step};
 use super::folder::Folder;
+use super::owner::Owner;
 use super::position;
 use super::standing::{Shape, Standing};
 use super::temporary::{Temporary, UnnamedFiles, temporary_name};
@@ -29,6 +31,8 @@ pub struct NewFile {
     file: File,
     target: Target,
     writing: Writing,
+    /// Whether it counts as written only when it is on the disk.
+    durable: bool,
 }
 
 #[derive(Debug)]
@@ -51,11 +55,11 @@ pub(super) struct Target {
 }
 
 /// Begins a file at `path`, with no root to stay under: missing parents are made, links are followed (the last one stays
-/// and its target is replaced).
+/// and its target is replaced). `durable`: its commit waits until content and names are on the disk.
 ///
 /// # Errors
 /// `Io`, IsADirectory for a directory.
-pub fn new_file_at(path: &Path) -> Result<NewFile> {
+pub fn new_file_at(path: &Path, durable: bool) -> Result<NewFile> {
     // Devices and FIFOs may hide behind links that only the kernel can follow, such as /dev/stdout.
     if let Ok(found) = fs::metadata(path)
         && !found.is_file()
@@ -65,7 +69,7 @@ pub fn new_file_at(path: &Path) -> Result<NewFile> {
         let file = opened.map_err(|error| Error::io(error, "opening for writing", path))?;
         let folder = Folder::open(Path::new(".")).map_err(|error| Error::io(error, "opening a directory", "."))?;
         let target = Target { folder: Arc::new(folder), name: OsString::new(), path: path.to_owned() };
-        return NewFile::straight(file, target);
+        return NewFile::straight(file, target, durable);
     }
     let Some(name) = path.file_name() else {
         return Err(Error::io(is_a_directory(), "writing a file", path));
@@ -76,14 +80,26 @@ pub fn new_file_at(path: &Path) -> Result<NewFile> {
     };
     let folder = match Folder::open(parent) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::create_dir_all(parent).map_err(|error| Error::io(error, "making a directory", parent))?;
+            make_directories(parent, durable).map_err(|error| Error::io(error, "making a directory", parent))?;
             Folder::open(parent)
         }
         result => result,
     };
     let folder = folder.map_err(|error| Error::io(error, "opening a directory", parent))?;
     let target = Target { folder: Arc::new(folder), name: name.to_owned(), path: path.to_owned() };
-    NewFile::begin(target, &UnnamedFiles::default(), |_| Ok(()))
+    NewFile::begin(target, &UnnamedFiles::default(), durable, |_| Ok(()))
+}
+
+/// Makes a directory with its parents. `durable`: and waits until the names of all that were missing are on the disk.
+pub(super) fn make_directories(path: &Path, durable: bool) -> io::Result<()> {
+    let missing = path.ancestors().take_while(|path| durable && !path.as_os_str().is_empty() && !path.is_dir());
+    let missing: Vec<&Path> = missing.collect();
+    fs::create_dir_all(path)?;
+    for made in missing {
+        let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
+        Folder::open(parent.unwrap_or(Path::new(".")))?.sync()?;
+    }
+    Ok(())
 }
 
 impl NewFile {
@@ -91,6 +107,7 @@ impl NewFile {
     pub(super) fn begin(
         mut target: Target,
         unnamed: &UnnamedFiles,
+        durable: bool,
         may_leave_for: impl FnOnce(&Folder) -> Result<()>,
     ) -> Result<Self> {
         let mut standing = target.look()?;
@@ -106,31 +123,31 @@ impl NewFile {
             Some(Shape::Other) => {
                 let opened = target.folder.open_standing(&target.name);
                 let file = opened.map_err(|error| Error::io(error, "opening for writing", &target.path))?;
-                Self::straight(file, target)
+                Self::straight(file, target, durable)
             }
             Some(Shape::File | Shape::Link) | None => {
                 let (file, temporary) = unnamed
                     .create(&target.folder, standing.is_some())
                     .map_err(|error| Error::io(error, "making a temporary file beside the target", &target.path))?;
-                Ok(Self { file, target, writing: Writing::Beside { temporary, replaces: standing } })
+                Ok(Self { file, target, writing: Writing::Beside { temporary, replaces: standing }, durable })
             }
         }
     }
 
-    /// A file without a name, written already, whose name turned out to be taken.
+    /// A file without a name, written already, whose name turned out to be taken. Not for a durable one.
     pub(super) fn written(file: File, target: Target, replaces: Standing) -> Self {
         let writing = Writing::Beside { temporary: Temporary::Unnamed, replaces: Some(replaces) };
-        Self { file, target, writing }
+        Self { file, target, writing, durable: false }
     }
 
-    fn straight(file: File, target: Target) -> Result<Self> {
+    fn straight(file: File, target: Target, durable: bool) -> Result<Self> {
         // Between the look and the open a file may have come here, which must not be written in place.
         let metadata = file.metadata().map_err(|error| Error::io(error, "opening for writing", &target.path))?;
         if metadata.is_file() {
             let error = io::Error::other("a file took the place of a device or FIFO");
             return Err(Error::io(error, "opening for writing", &target.path));
         }
-        Ok(Self { file, target, writing: Writing::Straight(AtomicU64::new(0)) })
+        Ok(Self { file, target, writing: Writing::Straight(AtomicU64::new(0)), durable })
     }
 
     /// Whether this is a device or FIFO, which takes bytes in order and from the beginning only.
@@ -166,6 +183,7 @@ impl NewFile {
             if fstatfs(&self.file).is_ok_and(|system| system.f_type == TMPFS) {
                 return Ok(());
             }
+            fault::at(Step::Reserve).map_err(|error| self.failed(error, "reserving room for a file"))?;
             match retry_on_intr(|| fallocate(&self.file, FallocateFlags::empty(), 0, size)) {
                 Ok(()) | Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS | Errno::PERM) => {}
                 Err(error) => return Err(self.failed(error.into(), "reserving room for a file")),
@@ -205,33 +223,24 @@ impl NewFile {
     }
 
     /// Gives the file its name: from here on it is there, whole. What it replaces hands on its permission bits and,
-    /// where allowed, its owner; a new one has `0666 & ~umask`.
+    /// where allowed, its owner; a new one has `0666 & ~umask`. A durable one waits until content and name are on the
+    /// disk. A wait that failed is not repeated: what the kernel could not write it may have thrown away, and the next
+    /// fsync would know nothing of it (fsync(2), "EIO").
     ///
     /// # Errors
-    /// `Io`: what stood there stays as it was, and nothing of the new file is left.
-    pub fn commit(self) -> Result<()> {
-        self.finish(false)
-    }
-
-    /// As [`NewFile::commit`], and waits until content and name are on the disk.
-    ///
-    /// # Errors
-    /// As [`NewFile::commit`]. When only the last step fails, the wait for the name, the file has its name already.
-    pub fn commit_durably(self) -> Result<()> {
-        self.finish(true)
-    }
-
-    fn finish(mut self, durably: bool) -> Result<()> {
+    /// `Io`: what stood there stays as it was, and nothing of the new file is left. When only the last step of a durable
+    /// one fails, the wait for the name, the file has its name already.
+    pub fn commit(mut self) -> Result<()> {
         match std::mem::replace(&mut self.writing, Writing::Done) {
             Writing::Done => Ok(()),
-            Writing::Straight(_) => self.finish_straight(durably),
+            Writing::Straight(_) => self.finish_straight(),
             Writing::Beside { temporary, replaces } => {
                 // Back, so that whatever fails below is cleaned away by the drop.
                 self.writing = Writing::Beside { temporary, replaces };
-                self.settle(replaces, durably)?;
+                self.settle(replaces)?;
                 self.take_place(replaces)?;
                 self.writing = Writing::Done;
-                if durably {
+                if self.durable {
                     self.target.folder.sync().map_err(|error| self.failed(error, "waiting for the disk"))?;
                 }
                 Ok(())
@@ -239,9 +248,9 @@ impl NewFile {
         }
     }
 
-    fn finish_straight(&self, durably: bool) -> Result<()> {
-        if durably {
-            match self.file.sync_all() {
+    fn finish_straight(&self) -> Result<()> {
+        if self.durable {
+            match sync(&self.file) {
                 // What has nothing to sync, as FIFOs (fsync(2)).
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
                 result => result.map_err(|error| self.failed(error, "waiting for the disk"))?,
@@ -251,14 +260,14 @@ impl NewFile {
     }
 
     /// Content and attributes, before the file has its name.
-    fn settle(&self, replaces: Option<Standing>, durably: bool) -> Result<()> {
+    fn settle(&self, replaces: Option<Standing>) -> Result<()> {
         if replaces.is_some() {
             // Anew: hours may have gone by. If it was removed since, its bits are still what its owner wanted here.
             let standing = self.target.look()?.or(replaces);
             self.hand_on(standing)?;
         }
-        if durably {
-            self.file.sync_all().map_err(|error| self.failed(error, "waiting for the disk"))?;
+        if self.durable {
+            sync(&self.file).map_err(|error| self.failed(error, "waiting for the disk"))?;
         }
         checked_close::flush(&self.file).map_err(|error| self.failed(error, "closing a file"))
     }
@@ -304,7 +313,10 @@ impl NewFile {
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        if let Writing::Beside { temporary: Temporary::Named(name), .. } = &self.writing {
+        if let Writing::Beside { temporary: Temporary::Named(name), .. } = &self.writing
+            // A forked child has it too, and it is its parent's.
+            && Owner::of_name(OsStr::new(name)).is_some_and(Owner::is_this_process)
+        {
             // Nobody is left to tell.
             let _ = self.target.folder.remove(OsStr::new(name));
         }
@@ -324,8 +336,14 @@ impl Target {
     }
 }
 
+fn sync(file: &File) -> io::Result<()> {
+    fault::at(Step::Sync)?;
+    file.sync_all()
+}
+
 /// Writes all chunks, one after the other, in as few calls as the system allows.
 pub(super) fn write_chunks<C: AsRef<[u8]>>(file: &mut File, chunks: &[C]) -> io::Result<()> {
+    fault::at(Step::Write)?;
     if let [chunk] = chunks {
         return file.write_all(chunk.as_ref());
     }

@@ -13,7 +13,7 @@ fn names(folder: &Path) -> Vec<String> {
 
 #[cfg(unix)]
 fn put(path: &Path, bytes: &str) -> Result<()> {
-    let new = new_file_at(path)?;
+    let new = new_file_at(path, false)?;
     new.write_all_at(bytes.as_bytes(), 0)?;
     new.commit()
 }
@@ -22,14 +22,14 @@ fn put(path: &Path, bytes: &str) -> Result<()> {
 fn new_named(path: &Path) -> NewFile {
     let folder = Arc::new(Folder::open(path.parent().unwrap()).unwrap());
     let target = Target { folder, name: path.file_name().unwrap().to_owned(), path: path.to_owned() };
-    NewFile::begin(target, &UnnamedFiles::refused(), |_| Ok(())).unwrap()
+    NewFile::begin(target, &UnnamedFiles::refused(), false, |_| Ok(())).unwrap()
 }
 
 #[test]
 fn a_new_file_appears_whole_with_its_parents() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("a/b/c");
-    let new = new_file_at(&path).unwrap();
+    let new = new_file_at(&path, false).unwrap();
     assert!(!new.is_sequential());
     assert_eq!(new.path(), path);
     new.preallocate(6).unwrap();
@@ -60,7 +60,7 @@ fn dropped_before_commit_nothing_is_left_and_the_old_file_stays() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("file");
     fs::write(&path, "old").unwrap();
-    for new in [new_file_at(&path).unwrap(), new_named(&path)] {
+    for new in [new_file_at(&path, false).unwrap(), new_named(&path)] {
         new.write_all_at(b"new and longer", 0).unwrap();
     }
     assert_eq!((content(&path).as_str(), names(root.path())), ("old", vec!["file".to_owned()]));
@@ -70,10 +70,10 @@ fn dropped_before_commit_nothing_is_left_and_the_old_file_stays() {
 fn a_file_that_came_meanwhile_is_replaced() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("file");
-    let new = new_file_at(&path).unwrap();
+    let new = new_file_at(&path, true).unwrap();
     new.write_all_at(b"new", 0).unwrap();
     fs::write(&path, "meanwhile").unwrap();
-    new.commit_durably().unwrap();
+    new.commit().unwrap();
     assert_eq!((content(&path).as_str(), names(root.path())), ("new", vec!["file".to_owned()]));
 }
 
@@ -81,10 +81,10 @@ fn a_file_that_came_meanwhile_is_replaced() {
 fn a_directory_is_never_replaced() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("folder");
-    let early = new_file_at(&path).unwrap();
+    let early = new_file_at(&path, false).unwrap();
     let named = new_named(&path);
     fs::create_dir(&path).unwrap();
-    for error in [early.commit().unwrap_err(), named.commit().unwrap_err(), new_file_at(&path).unwrap_err()] {
+    for error in [early.commit().unwrap_err(), named.commit().unwrap_err(), new_file_at(&path, false).unwrap_err()] {
         assert!(matches!(error.kind(), Kind::Io(io::ErrorKind::IsADirectory, _)), "{error}");
         assert_eq!(error.context().path.as_ref(), Some(&path));
     }
@@ -94,7 +94,7 @@ fn a_directory_is_never_replaced() {
 #[test]
 fn a_commit_into_a_folder_that_is_gone_is_an_error() {
     let root = tempfile::tempdir().unwrap();
-    let new = new_file_at(&root.path().join("folder/file")).unwrap();
+    let new = new_file_at(&root.path().join("folder/file"), false).unwrap();
     if fs::remove_dir(root.path().join("folder")).is_err() {
         return; // the file has a temporary name in it
     }
@@ -105,7 +105,7 @@ fn a_commit_into_a_folder_that_is_gone_is_an_error() {
 fn the_length_is_what_was_set() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("file");
-    let new = new_file_at(&path).unwrap();
+    let new = new_file_at(&path, false).unwrap();
     new.preallocate(100_000).unwrap();
     new.write_all_at(b"abc", 0).unwrap();
     new.set_len(2).unwrap();
@@ -116,7 +116,7 @@ fn the_length_is_what_was_set() {
 #[test]
 fn a_path_without_a_name_is_a_directory() {
     for path in ["/", "..", "."] {
-        let error = new_file_at(Path::new(path)).unwrap_err();
+        let error = new_file_at(Path::new(path), false).unwrap_err();
         assert!(matches!(error.kind(), Kind::Io(io::ErrorKind::IsADirectory, _)), "{error}");
     }
 }
@@ -201,7 +201,7 @@ mod unix {
                 fs::write(&path, "old").unwrap();
                 fs::hard_link(&path, root.path().join("hard")).unwrap();
                 fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
-                let new = if named { new_named(&path) } else { new_file_at(&path).unwrap() };
+                let new = if named { new_named(&path) } else { new_file_at(&path, false).unwrap() };
                 if named {
                     assert_eq!(new.file().metadata().unwrap().mode() & 0o077, 0, "nobody else may look before");
                 }
@@ -259,21 +259,21 @@ mod unix {
         symlink("circle", root.path().join("circle")).unwrap();
         symlink("missing/file", root.path().join("nowhere")).unwrap();
         for name in ["circle", "nowhere"] {
-            assert!(matches!(new_file_at(&root.path().join(name)).unwrap_err().kind(), Kind::Io(..)));
+            assert!(matches!(new_file_at(&root.path().join(name), false).unwrap_err().kind(), Kind::Io(..)));
         }
     }
 
     #[test]
     fn a_device_stays_a_device() {
         let path = Path::new("/dev/null");
-        let new = new_file_at(path).unwrap();
+        let new = new_file_at(path, true).unwrap();
         assert!(new.is_sequential());
         new.preallocate(1 << 40).unwrap();
         new.write_all_at(b"abc", 0).unwrap();
         assert_eq!(*new.write_all_at(b"abc", 0).unwrap_err().kind(), Kind::Internal, "out of order");
         new.write_all_at(b"abc", 3).unwrap();
         new.set_len(3).unwrap();
-        new.commit_durably().unwrap();
+        new.commit().unwrap();
         assert!(fs::metadata(path).unwrap().file_type().is_char_device());
     }
 
@@ -291,7 +291,7 @@ mod unix {
                 io::Read::read_to_string(&mut File::open(fifo).unwrap(), &mut text).unwrap();
                 text
             });
-            let new = new_file_at(&root.path().join(name)).unwrap();
+            let new = new_file_at(&root.path().join(name), false).unwrap();
             assert!(new.is_sequential());
             new.write_all_at(b"through ", 0).unwrap();
             new.write_all_at(b"the pipe", 8).unwrap();
@@ -306,7 +306,7 @@ mod unix {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("socket");
         let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        assert!(matches!(new_file_at(&path).unwrap_err().kind(), Kind::Io(..)));
+        assert!(matches!(new_file_at(&path, false).unwrap_err().kind(), Kind::Io(..)));
         assert!(fs::symlink_metadata(&path).unwrap().file_type().is_socket());
     }
 
@@ -317,7 +317,7 @@ mod unix {
         put(&root.path().join(&longest), "1").unwrap();
         put(&root.path().join(&longest), "2").unwrap();
         new_named(&root.path().join(&longest)).commit().unwrap();
-        let error = new_file_at(&root.path().join("n".repeat(256))).unwrap_err();
+        let error = new_file_at(&root.path().join("n".repeat(256)), false).unwrap_err();
         let too_long = rustix::io::Errno::NAMETOOLONG.raw_os_error();
         assert!(matches!(error.kind(), Kind::Io(_, Some(number)) if *number == too_long), "{error}");
         assert_eq!(names(root.path()), [longest]);
@@ -376,7 +376,7 @@ mod unix {
         // Not where temporary files go: that may be memory.
         let root = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         let path = root.path().join("file");
-        let new = new_file_at(&path).unwrap();
+        let new = new_file_at(&path, false).unwrap();
         assert!(matches!(new.preallocate(1 << 50).unwrap_err().kind(), Kind::Io(..)));
         drop(new);
         assert!(names(root.path()).is_empty());
@@ -387,7 +387,7 @@ mod unix {
     fn nothing_is_reserved_in_memory() {
         use std::os::unix::fs::MetadataExt;
         let root = tempfile::tempdir_in("/dev/shm").unwrap();
-        let new = new_file_at(&root.path().join("file")).unwrap();
+        let new = new_file_at(&root.path().join("file"), false).unwrap();
         new.preallocate(1 << 20).unwrap();
         assert_eq!(new.file().metadata().unwrap().blocks(), 0);
     }

@@ -3,8 +3,11 @@
 use std::fs::File;
 use std::io;
 
+use super::fault::{self, Step};
+
 /// Writes all of `bytes` at `offset`. Short writes go on, EINTR is tried again, a write of nothing is an error.
 pub(super) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    fault::at(Step::Write)?;
     #[cfg(unix)]
     return std::os::unix::fs::FileExt::write_all_at(file, bytes, offset);
     #[cfg(windows)]

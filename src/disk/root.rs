@@ -2,14 +2,13 @@
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::checked_close;
 use super::folder::Folder;
-use super::new_file::{NewFile, Target, end_of_links, write_chunks};
+use super::new_file::{NewFile, Target, end_of_links, make_directories, write_chunks};
 use super::standing::Shape;
 use super::temporary::UnnamedFiles;
 use crate::error::{Error, Kind, Result};
@@ -30,18 +29,22 @@ pub struct Root {
     remembered: Mutex<Vec<(Box<str>, Arc<Folder>)>>,
     unnamed: UnnamedFiles,
     was_empty: bool,
+    durable: bool,
 }
 
 impl Root {
-    /// Makes `directory` with its parents, unless it is there (it may be a link), and opens it.
+    /// Makes `directory` with its parents, unless it is there (it may be a link), and opens it. `durable`: what is
+    /// written below counts as written only when it is on the disk, with its name and the folders made for it.
     ///
     /// # Errors
     /// `Io`.
-    pub fn create(directory: &Path) -> Result<Self> {
+    pub fn create(directory: &Path, durable: bool) -> Result<Self> {
         let open = || {
-            fs::create_dir_all(directory)?;
-            let was_empty = fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none());
-            Ok((Folder::open(directory)?, was_empty))
+            make_directories(directory, durable)?;
+            let folder = Folder::open(directory)?;
+            // Not by the standard library's `ReadDir`, which panics when the disk fails at its close.
+            let was_empty = folder.is_empty().unwrap_or(false);
+            Ok((folder, was_empty))
         };
         let (folder, was_empty) = open().map_err(|error| Error::io(error, "making the directory", directory))?;
         Ok(Self {
@@ -50,6 +53,7 @@ impl Root {
             remembered: Mutex::default(),
             unnamed: UnnamedFiles::default(),
             was_empty,
+            durable,
         })
     }
 
@@ -135,7 +139,8 @@ impl Root {
     /// # Errors
     /// As [`Root::new_file`] and [`NewFile::commit`].
     pub fn write_file<C: AsRef<[u8]>>(&self, relative: &str, chunks: &[C]) -> Result<()> {
-        if self.unnamed.are_known_to_work() && self.write_unnamed(relative, chunks)? {
+        // One that waits for the disk has no use for the shorter way.
+        if !self.durable && self.unnamed.are_known_to_work() && self.write_unnamed(relative, chunks)? {
             return Ok(());
         }
         let new = self.new_file(relative)?;
@@ -177,7 +182,7 @@ impl Root {
     fn begin(&self, folder: Arc<Folder>, name: &str, folded: &str, relative: &str) -> Result<NewFile> {
         let target = Target { folder, name: name.into(), path: self.path.join(folded) };
         let path = target.path.clone();
-        NewFile::begin(target, &self.unnamed, |folder| self.admit(folder, &path, relative))
+        NewFile::begin(target, &self.unnamed, self.durable, |folder| self.admit(folder, &path, relative))
     }
 
     /// The folder `directory` (folded), made where it is missing, and whether it or a parent was remembered.
@@ -217,7 +222,7 @@ impl Root {
     fn step(&self, folder: &Arc<Folder>, name: &str, so_far: &str, relative: &str) -> Result<Folder> {
         let path = || self.path.join(so_far);
         let name = OsStr::new(name);
-        let error = match enter_or_make(folder, name, || Ok(())) {
+        let error = match enter_or_make(folder, name, self.durable, || Ok(())) {
             Ok(entered) => return Ok(entered),
             Err(error) => error,
         };
@@ -232,7 +237,7 @@ impl Root {
             Some(Shape::Directory) | None => return Err(error.into_error("opening a directory", path())),
         }
         let (at, name) = end_of_links(folder, name).map_err(|error| Error::io(error, "following a link", path()))?;
-        let entered = match enter_or_make(&at, &name, || self.admit(&at, &path(), relative)) {
+        let entered = match enter_or_make(&at, &name, self.durable, || self.admit(&at, &path(), relative)) {
             Ok(entered) => entered,
             Err(error) => return Err(error.into_error("opening the directory that a link leads to", path())),
         };
@@ -272,6 +277,14 @@ impl Root {
     }
 }
 
+#[cfg(test)]
+impl Root {
+    /// As on a file system that has no unnamed files.
+    pub(super) fn without_unnamed_files(&mut self) {
+        self.unnamed = UnnamedFiles::refused();
+    }
+}
+
 /// Why a folder could not be entered.
 enum NotEntered {
     Io(io::Error),
@@ -287,7 +300,12 @@ impl NotEntered {
     }
 }
 
-fn enter_or_make(folder: &Folder, name: &OsStr, may_make: impl FnOnce() -> Result<()>) -> Result<Folder, NotEntered> {
+fn enter_or_make(
+    folder: &Folder,
+    name: &OsStr,
+    durable: bool,
+    may_make: impl FnOnce() -> Result<()>,
+) -> Result<Folder, NotEntered> {
     match folder.enter(name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         result => return result.map_err(NotEntered::Io),
@@ -295,9 +313,11 @@ fn enter_or_make(folder: &Folder, name: &OsStr, may_make: impl FnOnce() -> Resul
     may_make().map_err(NotEntered::Refused)?;
     match folder.make(name) {
         // Another thread was faster.
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(NotEntered::Io(error)),
-        _ => folder.enter(name).map_err(NotEntered::Io),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(NotEntered::Io(error)),
+        _ if durable => folder.sync().map_err(NotEntered::Io)?,
+        _ => {}
     }
+    folder.enter(name).map_err(NotEntered::Io)
 }
 
 /// Drops empty and `.` components. `None` for what `keys` should have refused: the last line of defence.

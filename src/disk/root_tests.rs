@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::*;
 
 fn content(path: impl AsRef<Path>) -> String {
@@ -25,7 +27,7 @@ fn put(root: &Root, relative: &str, text: &str) -> Result<()> {
 
 fn create() -> (tempfile::TempDir, Root) {
     let folder = tempfile::tempdir().unwrap();
-    let root = Root::create(&folder.path().join("made/here")).unwrap();
+    let root = Root::create(&folder.path().join("made/here"), false).unwrap();
     assert_eq!(root.path(), folder.path().join("made/here"));
     (folder, root)
 }
@@ -118,7 +120,7 @@ fn a_folder_where_the_file_should_be_is_an_error() {
 #[test]
 fn a_root_that_is_a_file_is_an_error() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    assert!(matches!(Root::create(file.path()).unwrap_err().kind(), Kind::Io(io::ErrorKind::AlreadyExists, _)));
+    assert!(matches!(Root::create(file.path(), false).unwrap_err().kind(), Kind::Io(io::ErrorKind::AlreadyExists, _)));
 }
 
 #[test]
@@ -137,8 +139,8 @@ fn folders_removed_meanwhile_are_made_anew() {
 #[test]
 fn nothing_is_left_of_what_was_not_committed() {
     let (_folder, root) = create();
-    let mut other = Root::create(root.path()).unwrap();
-    other.unnamed = UnnamedFiles::refused();
+    let mut other = Root::create(root.path(), false).unwrap();
+    other.without_unnamed_files();
     for root in [&root, &other] {
         drop(root.new_file("a").unwrap());
         root.write_file("n", &[""; 0]).unwrap();
@@ -259,7 +261,7 @@ mod links {
         let place = place();
         let link = place.outside.join("root");
         symlink(place.root.path(), &link).unwrap();
-        let root = Root::create(&link).unwrap();
+        let root = Root::create(&link, false).unwrap();
         symlink(link.join("inside"), link.join("by the link's own path")).unwrap();
         put(&root, "by the link's own path/file", "x").unwrap();
         assert_eq!(content(place.root.path().join("inside/file")), "x");
@@ -293,7 +295,7 @@ fn what_a_small_file_costs() {
             fs::remove_dir_all(root.path()).unwrap();
             fs::create_dir(root.path()).unwrap();
         }
-        let root = Root::create(root.path()).unwrap();
+        let root = Root::create(root.path(), false).unwrap();
         let begin = std::time::Instant::now();
         for name in &names {
             if what.ends_with("way") {
@@ -328,7 +330,7 @@ fn a_path_that_a_link_leads_outside_is_refused_before_anything_is_made() {
     for (link, target) in [("in", "inside"), ("out", "../outside"), ("file", "../outside/f"), ("self", "inside/new")] {
         std::os::unix::fs::symlink(target, root.join(link)).unwrap();
     }
-    let checked = Root::create(&root).unwrap();
+    let checked = Root::create(&root, false).unwrap();
     assert!(!checked.was_empty());
     for (path, fine) in [
         ("in/a", true),

@@ -3,6 +3,9 @@
 use std::fs::File;
 use std::io;
 
+#[cfg(unix)]
+use super::fault::{self, Step};
+
 /// What kind of thing it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
@@ -11,6 +14,22 @@ pub(super) enum Shape {
     Link,
     /// FIFO, device, socket.
     Other,
+}
+
+impl Shape {
+    /// Without the directory's handle only the standard library's word for it is known.
+    #[cfg_attr(all(target_os = "linux", not(feature = "portable-disk")), allow(dead_code))]
+    pub(super) fn of(kind: std::fs::FileType) -> Self {
+        if kind.is_symlink() {
+            Self::Link
+        } else if kind.is_dir() {
+            Self::Directory
+        } else if kind.is_file() {
+            Self::File
+        } else {
+            Self::Other
+        }
+    }
 }
 
 /// What stands at a name.
@@ -49,16 +68,7 @@ impl Standing {
     /// `bits` holds the read-only attribute.
     #[cfg(not(unix))]
     pub(super) fn of(metadata: &std::fs::Metadata) -> Self {
-        let kind = metadata.file_type();
-        let shape = if kind.is_symlink() {
-            Shape::Link
-        } else if kind.is_dir() {
-            Shape::Directory
-        } else if kind.is_file() {
-            Shape::File
-        } else {
-            Shape::Other
-        };
+        let shape = Shape::of(metadata.file_type());
         Self { shape, bits: u32::from(metadata.permissions().readonly()), owner: 0, group: 0 }
     }
 
@@ -69,6 +79,7 @@ impl Standing {
         use std::fs::Permissions;
         use std::os::unix::fs::PermissionsExt;
 
+        fault::at(Step::Attributes)?;
         let mut now = Self::of(&file.metadata()?);
         // Owner first: changing it takes the set-id bits away, and bits must not be open to the wrong owner.
         if (now.owner, now.group) != (self.owner, self.group) {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::folder::Folder;
+use super::owner::Owner;
 
 /// Where a file is until it is committed.
 #[derive(Debug)]
@@ -94,39 +95,12 @@ fn is_unsupported(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported
 }
 
-/// `.s3bulk-<process id>-<its start time>-<random>`: short, never made from the key, which may be 255 bytes long already.
-/// Process and start time tell a stale one from one in use; the random part is the kernel's, so that forked children,
-/// which share every state in memory, differ.
+/// `.s3bulk-<process id>-<its start time>-<place>-<random>`. The first three tell a stale one from one in use; the random
+/// part is the kernel's, so that forked children, which share every state in memory, differ.
 pub(super) fn temporary_name() -> io::Result<String> {
     let mut random = [0; 8];
     SystemRandom::new().fill(&mut random).map_err(|_| io::Error::other("no random bytes from the system"))?;
-    let process = std::process::id();
-    Ok(format!(".s3bulk-{process}-{}-{:016x}", start_time(process), u64::from_ne_bytes(random)))
-}
-
-/// The start of this process in clock ticks since the machine's (proc_pid_stat(5), field 22); 0 where it can't be known.
-///
-/// Remembered with the process id, since a forked child has another one: 22 bits of id (proc_sys_kernel(5), pid_max: at
-/// most 2^22), 42 bits of ticks, in one atomic and not under a lock that a fork could leave locked.
-fn start_time(process: u32) -> u64 {
-    static KNOWN: AtomicU64 = AtomicU64::new(0);
-    const TICKS: u64 = (1 << 42) - 1;
-
-    let key = u64::from(process) << 42;
-    let known = KNOWN.load(Ordering::Relaxed);
-    if known & !TICKS == key {
-        return known & TICKS;
-    }
-    let stat = if cfg!(target_os = "linux") { std::fs::read_to_string("/proc/self/stat").ok() } else { None };
-    let ticks = stat.as_deref().and_then(start_of_stat).unwrap_or(0) & TICKS;
-    KNOWN.store(key | ticks, Ordering::Relaxed);
-    ticks
-}
-
-/// The program's name comes second, in parentheses, and may hold anything; what follows its end is plain.
-fn start_of_stat(stat: &str) -> Option<u64> {
-    let (_, after_name) = stat.rsplit_once(')')?;
-    after_name.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
+    Ok(Owner::this_process().name(u64::from_ne_bytes(random)))
 }
 
 #[cfg(test)]
@@ -134,22 +108,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_start_time_is_found_behind_any_program_name() {
-        let rest = " S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20";
-        for name in ["(cat)", "(a) b (c)", "( 1 2 3)"] {
-            assert_eq!(start_of_stat(&format!("12 {name}{rest}")), Some(4711), "{name}");
-        }
-        assert_eq!(start_of_stat("12 (cat) S"), None);
-        assert_eq!(start_of_stat(""), None);
-    }
-
-    #[test]
     fn temporary_names_are_short_and_name_their_process() {
         let (one, two) = (temporary_name().unwrap(), temporary_name().unwrap());
         assert_ne!(one, two);
-        assert!(one.starts_with(&format!(".s3bulk-{}-", std::process::id())) && one.len() < 64, "{one}");
-        if cfg!(target_os = "linux") {
-            assert!(!one.contains("-0-"), "{one}");
-        }
+        assert!(one.len() < 64, "{one}");
+        assert_eq!(Owner::of_name(OsStr::new(&one)), Some(Owner::this_process()));
     }
 }

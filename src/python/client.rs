@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use pyo3::prelude::*;
@@ -301,9 +302,34 @@ impl NativeClient {
         })
     }
 
+    /// Key, id and beginning (seconds since 1970) of each.
+    fn abort_incomplete_uploads(
+        &self,
+        py: Python<'_>,
+        bucket: String,
+        key_prefix: String,
+        older_than: Duration,
+        dry_run: bool,
+        logger: Bound<'_, PyAny>,
+    ) -> PyResult<Vec<(String, String, f64)>> {
+        let caller = self.caller(py, logger, None);
+        let found = self.single(py, &caller, |engine, _, cancel| async move {
+            engine.abort_incomplete_uploads(&bucket, &key_prefix, older_than, dry_run, &cancel).await
+        })?;
+        let seconds = |time: Option<SystemTime>| time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let found = found.into_iter();
+        Ok(found.map(|one| (one.key, one.id, seconds(one.initiated).unwrap_or_default().as_secs_f64())).collect())
+    }
+
     /// Bytes of buffers in use and units in flight: both zero when nothing is under way.
     fn in_use(&self, py: Python<'_>) -> PyResult<(u64, usize)> {
         let engine = self.engine().map_err(|error| to_python(py, &error, None))?;
         Ok((engine.buffered(), engine.in_flight()))
     }
+}
+
+/// Whether a client of this process has the upload under way.
+#[pyfunction]
+pub fn is_upload_under_way(bucket: &str, key: &str, upload_id: &str) -> bool {
+    crate::transfer::UploadsUnderWay::now().includes(bucket, key, upload_id)
 }

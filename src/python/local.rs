@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::failure::to_python;
-use crate::transfer::local::{self, KeyCheck, NewFile};
+use crate::transfer::local::{self, KeyCheck, NewFile, Stale};
 
 /// A local file that appears whole.
 #[pyclass(frozen, name = "NewFile", module = "s3bulk._core")]
@@ -16,9 +17,9 @@ pub struct PyNewFile(Mutex<Option<NewFile>>);
 #[pymethods]
 impl PyNewFile {
     #[new]
-    #[pyo3(signature = (path, root=None))]
-    fn new(py: Python<'_>, path: PathBuf, root: Option<PathBuf>) -> PyResult<Self> {
-        let file = py.detach(|| local::new_file(&path, root.as_deref()));
+    #[pyo3(signature = (path, root=None, durable=false))]
+    fn new(py: Python<'_>, path: PathBuf, root: Option<PathBuf>, durable: bool) -> PyResult<Self> {
+        let file = py.detach(|| local::new_file(&path, root.as_deref(), durable));
         Ok(Self(Mutex::new(Some(file.map_err(|error| to_python(py, &error, None))?))))
     }
 
@@ -48,6 +49,19 @@ fn ended() -> PyErr {
 #[pyfunction]
 pub fn walk_folder(py: Python<'_>, local_dir: PathBuf) -> PyResult<Vec<(String, PathBuf)>> {
     py.detach(|| local::files_below(&local_dir)).map_err(|error| to_python(py, &error, None))
+}
+
+/// Temporary files that killed processes have left below a directory.
+#[pyfunction]
+#[pyo3(signature = (local_dir, unwritten_for, remove))]
+pub fn remove_stale_files(
+    py: Python<'_>,
+    local_dir: PathBuf,
+    unwritten_for: Option<Duration>,
+    remove: bool,
+) -> PyResult<Vec<PathBuf>> {
+    let stale = Stale { unwritten_for };
+    py.detach(|| local::stale_files(&local_dir, stale, remove)).map_err(|error| to_python(py, &error, None))
 }
 
 /// The rules for keys, over all pages of a listing.

@@ -35,5 +35,6 @@ pub fn from_python(options: &Bound<'_, PyAny>) -> PyResult<TransferOptions> {
                 return Err(PyValueError::new_err(text));
             }
         },
+        durable: options.getattr("durable")?.extract()?,
     })
 }

@@ -41,23 +41,23 @@ const LAST_WRITE: Duration = Duration::from_millis(500);
 pub enum Place {
     /// Below a root, which it can't leave.
     Below(Arc<Root>, String),
-    /// At a path.
-    At(PathBuf),
+    /// At a path; durable or not.
+    At(PathBuf, bool),
 }
 
 impl Place {
     fn new_file(&self) -> Result<NewFile> {
         match self {
             Self::Below(root, relative) => root.new_file(relative),
-            Self::At(path) => new_file_at(path),
+            Self::At(path, durable) => new_file_at(path, *durable),
         }
     }
 
     fn write(&self, frames: &[Bytes]) -> Result<()> {
         match self {
             Self::Below(root, relative) => root.write_file(relative, frames),
-            Self::At(path) => {
-                let file = new_file_at(path)?;
+            Self::At(..) => {
+                let file = self.new_file()?;
                 let mut at = 0;
                 for bytes in frames {
                     file.write_all_at(bytes, at)?;
@@ -85,7 +85,8 @@ impl Engine {
         };
         let (object, lane) = until_cancelled(cancel, head).await?;
         let named = |error: Error| error.at_path(&path).of_object(bucket, key);
-        self.download_in_lane(object, Place::At(path.clone()), lane, cancel).await.map_err(named)
+        let place = Place::At(path.clone(), self.client.options().durable);
+        self.download_in_lane(object, place, lane, cancel).await.map_err(named)
     }
 
     /// HeadObject: size, ETag and checksum.

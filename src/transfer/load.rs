@@ -76,16 +76,26 @@ pub fn read_whole(
 ) -> Result<(Bytes, Digests)> {
     let mut bytes = buffers.take_roomy(source.size() as usize);
     source.read_whole(bytes.as_mut_vec())?;
-    if source.stamp_now()? != *source.stamp() {
-        return Err(changed(source.path()));
-    }
     let mut digesting = Digesting::new(wanted.algorithm, wanted.signed);
     digesting.update(&bytes);
-    Ok((Bytes::from_owner(Held { bytes, _reserved: reserved }), digesting.finish()))
+    let digests = digesting.finish();
+    check_unchanged(source, digests.crc64)?;
+    Ok((Bytes::from_owner(Held { bytes, _reserved: reserved }), digests))
+}
+
+/// Whether a file, of which all was read, is still what it was when it was opened. A new time stamp alone is no change;
+/// then its bytes decide. Blocks.
+pub fn check_unchanged(source: &Source, crc64: u64) -> Result<()> {
+    if source.stamp_now()? == *source.stamp() {
+        return Ok(());
+    }
+    let now = digest_stretch(source, 0, source.size(), Wanted { algorithm: Algorithm::None, signed: false })?;
+    let longer = source.stamp_now()?.size != source.size();
+    if now.crc64 == crc64 && !longer { Ok(()) } else { Err(changed(source.path())) }
 }
 
 /// The error for a file that does not hold still.
-pub fn changed(path: &Path) -> Error {
+fn changed(path: &Path) -> Error {
     Error::new(Kind::SourceChanged, "the file changed while it was read").at_path(path)
 }
 
@@ -196,8 +206,8 @@ impl Engine {
                 None => (None, digest_stretch(&file, offset, length, wanted)?),
             };
             // A whole file must be of one instant. What is sent is what was summed, now or when it is read again.
-            if length == file.size() && file.stamp_now()? != *file.stamp() {
-                return Err(changed(file.path()));
+            if length == file.size() {
+                check_unchanged(&file, read.1.crc64)?;
             }
             Ok(read)
         });
@@ -215,5 +225,58 @@ impl Engine {
         let (source, disk, buffers) = (source.clone(), self.disk.clone(), self.buffers.clone());
         let source = Arc::new(Streamed { source, disk, buffers, _reserved: reserved });
         Payload::Stretch { source, offset, length, crc64 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File, OpenOptions};
+    use std::io::Write as _;
+    use std::time::SystemTime;
+
+    use super::*;
+
+    fn read_after(change: impl FnOnce(&Path)) -> Result<Bytes> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "0123456789").unwrap();
+        let source = Source::open(&path).unwrap();
+        change(&path);
+        let reserved = Budget::new(1 << 20).try_reserve(10).unwrap();
+        let wanted = Wanted { algorithm: Algorithm::Crc32, signed: true };
+        Ok(read_whole(&source, &Arc::default(), reserved, wanted)?.0)
+    }
+
+    #[test]
+    fn a_small_file_that_changed_since_it_was_opened_is_not_taken() {
+        let write =
+            |path: &Path, bytes: &[u8]| OpenOptions::new().write(true).open(path).unwrap().write_all(bytes).unwrap();
+        let changes: [fn(&Path); 3] = [
+            |path| OpenOptions::new().append(true).open(path).unwrap().write_all(b"more").unwrap(),
+            |path| OpenOptions::new().write(true).open(path).unwrap().set_len(5).unwrap(),
+            |path| fs::write(path, "").unwrap(),
+        ];
+        for change in changes {
+            assert_eq!(read_after(change).unwrap_err().kind(), &Kind::SourceChanged);
+        }
+        // Read after the change, all of one size: what was read is the file as it is now.
+        assert_eq!(&read_after(|path| write(path, b"ABC")).unwrap()[..], b"ABC3456789");
+    }
+
+    #[test]
+    fn a_small_file_with_a_new_time_stamp_name_or_mode_is_taken() {
+        let changes: [fn(&Path); 4] = [
+            |path| File::options().append(true).open(path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap(),
+            |path| {
+                let mut permissions = fs::metadata(path).unwrap().permissions();
+                permissions.set_readonly(true);
+                fs::set_permissions(path, permissions).unwrap();
+            },
+            |path| fs::rename(path, path.with_extension("moved")).unwrap(),
+            |path| fs::remove_file(path).unwrap(),
+        ];
+        for change in changes {
+            assert_eq!(&read_after(change).unwrap()[..], b"0123456789");
+        }
     }
 }

@@ -11,6 +11,7 @@ mod host;
 mod load;
 pub mod local;
 mod multipart;
+mod orphans;
 mod prefix;
 mod report;
 mod upload;
@@ -27,6 +28,7 @@ use crate::error::{Error, Kind, Result};
 use crate::flow::{Budget, Window};
 use crate::wire::retry::Retry;
 
+pub use crate::client::{IncompleteUpload, UploadsUnderWay};
 pub use crate::flow::Cancel;
 pub use host::{Answer, Host, SilentHost};
 pub use report::{Outcome, Report};

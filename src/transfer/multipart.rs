@@ -177,20 +177,10 @@ impl Engine {
         Ok(sent)
     }
 
-    /// The parts were read at different times: they are one file only if it did not change meanwhile. A new time stamp
-    /// alone is no change; then its bytes decide.
+    /// The parts were read at different times: they are one file only if it did not change meanwhile.
     async fn check_unchanged(&self, source: &Arc<Source>, crc64: u64) -> Result<()> {
         let source = source.clone();
-        let check = self.digests.run(move || {
-            if source.stamp_now()? == *source.stamp() {
-                return Ok(());
-            }
-            let wanted = Wanted { algorithm: crate::wire::checksum::Algorithm::None, signed: false };
-            let now = load::digest_stretch(&source, 0, source.size(), wanted)?;
-            let longer = source.stamp_now()?.size != source.size();
-            if now.crc64 == crc64 && !longer { Ok(()) } else { Err(load::changed(source.path())) }
-        });
-        check.await?
+        self.digests.run(move || load::check_unchanged(&source, crc64)).await?
     }
 
     async fn complete(

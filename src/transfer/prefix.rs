@@ -102,8 +102,8 @@ impl Engine {
     }
 
     async fn root(&self, directory: &Path) -> Result<Arc<Root>> {
-        let directory = directory.to_owned();
-        Ok(Arc::new(self.disk.run(move || Root::create(&directory)).await??))
+        let (directory, durable) = (directory.to_owned(), self.client.options().durable);
+        Ok(Arc::new(self.disk.run(move || Root::create(&directory, durable)).await??))
     }
 
     /// Refuses a page of which a link would lead something outside.

@@ -24,10 +24,14 @@ mod fault_server_itself;
 mod generated_input;
 mod hostile_answers;
 mod hostile_keys;
+mod hostile_trees;
 mod listing_faults;
 mod many_files;
 mod multipart_faults;
 mod odd_servers;
+mod orphans;
+#[cfg(not(feature = "portable-disk"))]
+mod planted_links;
 mod proxies;
 mod proxy_rig;
 mod regions;

@@ -20,7 +20,7 @@ pub const MIDDLING: usize = (2 << 20) + 7;
 pub const LARGE: usize = (11 << 20) + 13;
 
 /// No test may hang: far more than any of them takes, half a minute of 503 with its pauses included.
-const WATCHDOG: Duration = Duration::from_secs(120);
+pub const WATCHDOG: Duration = Duration::from_secs(120);
 
 pub struct Rig {
     pub server: FaultServer,

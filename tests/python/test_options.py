@@ -25,6 +25,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
         "connect_timeout": 60.0,
         "read_timeout": 60.0,
         "payload_signing": "auto",
+        "durable": False,
     }
 
 
@@ -37,6 +38,7 @@ _BAD: dict[str, list[Any]] = {
     "connect_timeout": [None, 0, -1, math.nan, math.inf, "60", True, 1e300],
     "read_timeout": [None, 0, -0.1, math.nan, -math.inf, "60", False],
     "payload_signing": [None, "", "AUTO", "sometimes", True, 1, ["auto"]],
+    "durable": [None, 0, 1, "yes"],
 }
 
 
@@ -55,6 +57,7 @@ _GOOD: dict[str, list[Any]] = {
     "connect_timeout": [1, 0.001],
     "read_timeout": [1, 3600.5],
     "payload_signing": ["auto", "always", "never"],
+    "durable": [True, False],
 }
 
 

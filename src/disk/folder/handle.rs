@@ -4,20 +4,23 @@
 //! call for a directory, the same as `openat2(RESOLVE_BENEATH)`, and needs no second way for kernels and sandboxes
 //! without it, nor for links that leave the root and come back.
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, Stat, fstat, linkat, mkdirat, openat, readlinkat, renameat, statat, unlinkat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, linkat, mkdirat, openat, readlinkat, renameat, statat,
+    unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::disk::standing::Standing;
+use crate::disk::fault::{self, Step};
+use crate::disk::standing::{Shape, Standing};
 
 /// `O_PATH`: a place to start from, for which no right to list the directory is needed.
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -57,6 +60,7 @@ impl Folder {
 
     /// Makes a directory in this one.
     pub(in crate::disk) fn make(&self, name: &OsStr) -> io::Result<()> {
+        fault::at(Step::Make)?;
         Ok(mkdirat(&self.handle, name, Mode::from_raw_mode(0o777))?)
     }
 
@@ -97,14 +101,55 @@ impl Folder {
         }
     }
 
+    /// When what stands at a name was last written to; not followed.
+    pub(in crate::disk) fn modified(&self, name: &OsStr) -> io::Result<SystemTime> {
+        let stat = statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
+        Ok(UNIX_EPOCH + Duration::new(seconds, u32::try_from(stat.st_mtime_nsec).unwrap_or(0)))
+    }
+
+    fn read(&self) -> io::Result<Dir> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Dir::new(retry_on_intr(|| openat(&self.handle, c".", flags, Mode::empty()))?)?)
+    }
+
+    /// Whether nothing is in this directory.
+    pub(in crate::disk) fn is_empty(&self) -> io::Result<bool> {
+        let is_entry = |name: &CStr| name != c"." && name != c"..";
+        Ok(!self.read()?.any(|entry| entry.map_or(true, |entry| is_entry(entry.file_name()))))
+    }
+
+    /// What is in this directory, by name, links not followed.
+    pub(in crate::disk) fn entries(&self) -> io::Result<Vec<(OsString, Shape)>> {
+        let mut entries = Vec::new();
+        for entry in self.read()? {
+            let entry = entry?;
+            let name = OsString::from_vec(entry.file_name().to_bytes().to_vec());
+            if name == "." || name == ".." {
+                continue;
+            }
+            let shape = match entry.file_type() {
+                FileType::RegularFile => Some(Shape::File),
+                FileType::Directory => Some(Shape::Directory),
+                FileType::Symlink => Some(Shape::Link),
+                // Some file systems leave it out.
+                FileType::Unknown => self.look(&name)?.map(|standing| standing.shape),
+                _ => Some(Shape::Other),
+            };
+            entries.extend(shape.map(|shape| (name, shape)));
+        }
+        Ok(entries)
+    }
+
     /// The text of a link.
     pub(in crate::disk) fn read_link(&self, name: &OsStr) -> io::Result<PathBuf> {
         let text = readlinkat(&self.handle, name, Vec::new())?;
-        Ok(PathBuf::from(std::ffi::OsString::from_vec(text.into_bytes())))
+        Ok(PathBuf::from(OsString::from_vec(text.into_bytes())))
     }
 
     /// Makes a file; an error when the name is taken, were it by a link. `private` keeps others out.
     pub(in crate::disk) fn create(&self, name: &OsStr, private: bool) -> io::Result<File> {
+        fault::at(Step::Create)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = if private { Mode::from_raw_mode(0o600) } else { ANYONE };
         Ok(retry_on_intr(|| openat(&self.handle, name, flags, mode))?.into())
@@ -112,12 +157,14 @@ impl Folder {
 
     /// Makes a file without a name, on this directory's file system.
     pub(in crate::disk) fn create_unnamed(&self) -> io::Result<File> {
+        fault::at(Step::Create)?;
         let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
         Ok(retry_on_intr(|| openat(&self.handle, c".", flags, ANYONE))?.into())
     }
 
     /// Gives an unnamed file its name; an error when the name is taken.
     pub(in crate::disk) fn link(&self, file: &File, name: &OsStr) -> io::Result<()> {
+        fault::at(Step::Link)?;
         let try_descriptor = LINKS_DESCRIPTORS.load(Ordering::Relaxed);
         if try_descriptor {
             match linkat(file, c"", &self.handle, name, AtFlags::EMPTY_PATH) {
@@ -136,6 +183,7 @@ impl Folder {
 
     /// Renames within this directory, over what stands there.
     pub(in crate::disk) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        fault::at(Step::Rename)?;
         Ok(renameat(&self.handle, from, &self.handle, to)?)
     }
 
@@ -152,6 +200,7 @@ impl Folder {
 
     /// Waits until the names in this directory are on the disk.
     pub(in crate::disk) fn sync(&self) -> io::Result<()> {
+        fault::at(Step::SyncFolder)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(rustix::fs::fsync(openat(&self.handle, c".", flags, Mode::empty())?)?)
     }

@@ -1,10 +1,12 @@
 //! A directory known by its canonical path, with nothing but what the standard library has everywhere.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
+use crate::disk::fault::{self, Step};
 use crate::disk::standing::{Shape, Standing};
 
 /// A directory, by its canonical path.
@@ -36,6 +38,7 @@ impl Folder {
 
     /// Makes a directory in this one.
     pub(in crate::disk) fn make(&self, name: &OsStr) -> io::Result<()> {
+        fault::at(Step::Make)?;
         fs::create_dir(self.path.join(name))
     }
 
@@ -63,6 +66,22 @@ impl Folder {
         }
     }
 
+    /// When what stands at a name was last written to; not followed.
+    pub(in crate::disk) fn modified(&self, name: &OsStr) -> io::Result<SystemTime> {
+        fs::symlink_metadata(self.path.join(name))?.modified()
+    }
+
+    /// Whether nothing is in this directory.
+    pub(in crate::disk) fn is_empty(&self) -> io::Result<bool> {
+        Ok(fs::read_dir(&self.path)?.next().is_none())
+    }
+
+    /// What is in this directory, by name, links not followed.
+    pub(in crate::disk) fn entries(&self) -> io::Result<Vec<(OsString, Shape)>> {
+        let entry = |entry: fs::DirEntry| Ok((entry.file_name(), Shape::of(entry.file_type()?)));
+        fs::read_dir(&self.path)?.map(|found| found.and_then(entry)).collect()
+    }
+
     /// The text of a link.
     pub(in crate::disk) fn read_link(&self, name: &OsStr) -> io::Result<PathBuf> {
         fs::read_link(self.path.join(name))
@@ -70,6 +89,7 @@ impl Folder {
 
     /// Makes a file; an error when the name is taken, were it by a link. `private` keeps others out.
     pub(in crate::disk) fn create(&self, name: &OsStr, private: bool) -> io::Result<File> {
+        fault::at(Step::Create)?;
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
@@ -86,11 +106,13 @@ impl Folder {
 
     /// Files without a name are Linux's own.
     pub(in crate::disk) fn link(&self, _file: &File, _name: &OsStr) -> io::Result<()> {
+        fault::at(Step::Link)?;
         Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Renames within this directory, over what stands there.
     pub(in crate::disk) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        fault::at(Step::Rename)?;
         fs::rename(self.path.join(from), self.path.join(to))
     }
 
@@ -109,6 +131,7 @@ impl Folder {
 
     /// Waits until the names in this directory are on the disk. Windows has no such call.
     pub(in crate::disk) fn sync(&self) -> io::Result<()> {
+        fault::at(Step::SyncFolder)?;
         if cfg!(unix) { File::open(&self.path)?.sync_all() } else { Ok(()) }
     }
 }

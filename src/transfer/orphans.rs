@@ -1,0 +1,51 @@
+//! Uploads that crashed programs have left on the server: found, and aborted when told so.
+
+use std::time::Duration;
+
+use super::{Engine, cancelled, until_cancelled};
+use crate::client::{Client, IncompleteUpload, UploadsUnderWay};
+use crate::error::{Error, Result};
+use crate::flow::Cancel;
+use crate::keys::KeyPrefix;
+
+impl Engine {
+    /// The uploads that began at least `older_than` ago under a prefix (or under the key of that name), and are not
+    /// under way in this process; aborted unless it is a dry run. One that doesn't tell when it began is left alone.
+    ///
+    /// # Errors
+    /// Those of ListMultipartUploads and AbortMultipartUpload; what was aborted by then stays aborted.
+    pub async fn abort_incomplete_uploads(
+        &self,
+        bucket: &str,
+        key_prefix: &str,
+        older_than: Duration,
+        dry_run: bool,
+        cancel: &Cancel,
+    ) -> Result<Vec<IncompleteUpload>> {
+        Client::check_names(bucket, None)?;
+        let folder = KeyPrefix::new(key_prefix).listing();
+        let name = folder.trim_end_matches('/');
+        // Of before and after: one that ends while it is being listed was no orphan.
+        let before = UploadsUnderWay::now();
+        let is_under_way = |upload: &IncompleteUpload| {
+            [&before, &UploadsUnderWay::now()].iter().any(|known| known.includes(bucket, &upload.key, &upload.id))
+        };
+        let is_orphan = |upload: &IncompleteUpload| {
+            (upload.key == name || upload.key.starts_with(&folder))
+                && self.client.age(upload).is_some_and(|age| age >= older_than)
+                && !is_under_way(upload)
+        };
+        let mut found = until_cancelled(cancel, self.client.incomplete_uploads(bucket, name)).await?;
+        found.retain(is_orphan);
+        for (aborted, upload) in found.iter().enumerate().filter(|_| !dry_run) {
+            let told =
+                |error: Error| error.with_note(&format!("{aborted} of {} uploads were aborted before", found.len()));
+            // An abort that has begun is not given up: half of one helps nobody.
+            if cancel.is_cancelled() {
+                return Err(told(cancelled()));
+            }
+            self.client.abort_incomplete(bucket, upload).await.map_err(told)?;
+        }
+        Ok(found)
+    }
+}
