@@ -37,6 +37,8 @@ async fn everything_moves(rig: &Rig, count: usize) {
 
 async fn survives_503_for(time: Duration) {
     const COUNT: usize = 200;
+    /// With so many the window begins, and it does not open while nothing succeeds.
+    const LANES: usize = 8;
     for body in ["xml", "empty"] {
         let rig = with_files(Script::new(), COUNT);
         let busy = || match body {
@@ -51,10 +53,10 @@ async fn survives_503_for(time: Duration) {
             rig.server.clear_rules();
         };
         tokio::join!(everything_moves(&rig, COUNT), recovers);
-        let requests = rig.server.stats().requests();
-        assert!(rig.server.fired("fault") > 60, "{requests}");
+        let fired = rig.server.fired("fault") as usize;
+        assert!(fired > LANES, "{fired}");
         // It was asked less and less often: no lane more than a dozen times in half a minute.
-        assert!(rig.server.fired("fault") < 64 * 24, "{}", rig.server.fired("fault"));
+        assert!(fired < LANES * 24, "{fired}");
     }
 }
 
