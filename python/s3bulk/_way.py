@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from s3bulk import plain
 from s3bulk._adoption import adopt, place_of, tell_why
 from s3bulk._boto3_client import is_boto3_client
-from s3bulk._content_type import guess_content_type
+from s3bulk._content_type import content_types, guess_content_type
 from s3bulk._core import NativeClient
 from s3bulk._log import DOWNLOADED_PREFIX, UPLOADED_FOLDER, logger
 from s3bulk._modeled import names_region, use_classes_of
@@ -50,7 +50,7 @@ class NativeWay:
     def upload_folder(self, local_dir: str, key_prefix: str) -> Report:
         """Stores every file below a folder."""
         found = self._run(
-            lambda native: native.upload_folder(local_dir, self._bucket, key_prefix, guess_content_type, logger)
+            lambda native: native.upload_folder(local_dir, self._bucket, key_prefix, content_types(), logger)
         )
         report = Report.of(found)
         logger.debug(UPLOADED_FOLDER, len(report.done), local_dir, self._bucket, plain.listing_prefix(key_prefix))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from s3bulk import _core, plain
-from s3bulk._content_type import guess_content_type
+from s3bulk._content_type import content_types
 from s3bulk._log import DOWNLOADED_PREFIX, UPLOADED_FOLDER, logger
 from s3bulk._parameters import check_bucket, path_of
 from s3bulk.config import S3ClientConfig
@@ -87,7 +87,7 @@ class Client:
         if through is not None:
             return plain.upload_folder(through, path, bucket, key_prefix)
         with self._boto3_half.error_classes():
-            report = Report.of(self._native.upload_folder(path, bucket, key_prefix, guess_content_type, logger))
+            report = Report.of(self._native.upload_folder(path, bucket, key_prefix, content_types(), logger))
         logger.debug(UPLOADED_FOLDER, len(report.done), path, bucket, plain.listing_prefix(key_prefix))
         return report
 

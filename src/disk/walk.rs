@@ -19,13 +19,16 @@ pub struct Found {
 
 /// Streams the files of a folder: sorted component by component, depth first. Hidden files are included, links to files
 /// followed, links to directories not entered; what is no file (broken links, sockets, FIFOs, devices) is passed over
-/// without being opened. Ends after the first error.
+/// without being opened. Ends after the first error, unless that [is exhaustion](Error::is_exhausted): then the next item
+/// is looked for where it was.
 ///
 /// In memory are the names of one directory per depth; no directory stays open between two items.
 #[derive(Debug)]
 pub struct Walk {
     /// One level per depth: no recursion, so that no depth of folders overflows the stack.
     levels: Vec<Level>,
+    /// The directory, and its prefix, that could not be read for want of descriptors or memory.
+    unread: Option<(PathBuf, Option<String>)>,
 }
 
 #[derive(Debug)]
@@ -54,10 +57,24 @@ impl Walk {
             let message = format!("local_dir does not exist or is not a directory: {}", root.display());
             return Err(Error::new(Kind::NotADirectory, message));
         }
-        Ok(Self { levels: vec![Level::read(root.to_owned(), Some(String::new()))?] })
+        Ok(Self { levels: vec![Level::read(root.to_owned(), Some(String::new()))?], unread: None })
+    }
+
+    fn enter(&mut self, directory: PathBuf, prefix: Option<String>) -> Result<()> {
+        match Level::read(directory.clone(), prefix.clone()) {
+            Ok(level) => self.levels.push(level),
+            Err(error) => {
+                self.unread = Some((directory, prefix)).filter(|_| error.is_exhausted());
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     fn step(&mut self) -> Result<Option<Found>> {
+        if let Some((directory, prefix)) = self.unread.take() {
+            self.enter(directory, prefix)?;
+        }
         while let Some(level) = self.levels.last_mut() {
             let Some(Entry { name, file_type }) = level.entries.next() else {
                 self.levels.pop();
@@ -66,8 +83,8 @@ impl Walk {
             if file_type.is_dir() {
                 let prefix =
                     level.prefix.as_deref().zip(name.to_str()).map(|(prefix, name)| format!("{prefix}{name}/"));
-                let below = Level::read(level.directory.join(name), prefix)?;
-                self.levels.push(below);
+                let directory = level.directory.join(name);
+                self.enter(directory, prefix)?;
             } else if file_type.is_file() || file_type.is_symlink() {
                 let path = level.directory.join(&name);
                 if file_type.is_symlink() && !leads_to_a_file(&path)? {
@@ -92,7 +109,7 @@ impl Iterator for Walk {
 
     fn next(&mut self) -> Option<Self::Item> {
         let item = self.step().transpose();
-        if matches!(item, Some(Err(_))) {
+        if matches!(item, Some(Err(_))) && self.unread.is_none() {
             self.levels.clear();
         }
         item

@@ -29,6 +29,8 @@ const FAR: Duration = Duration::from_millis(5);
 const PAYS: f64 = 1.15;
 /// Shortest interval between two decisions; longer where round trips are.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(20);
+/// Near by, where goodput alone decides: in 20 ms some 200 small units end, or 100, and a step would pay by chance.
+const SHORTEST_INTERVAL_NEAR: Duration = Duration::from_millis(100);
 /// Longest one: the times of units that were refused hold their pauses, too, up to a minute after a storm.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(1);
 /// Round trips per interval: one to fill the wider window, two to see what it brings.
@@ -48,18 +50,25 @@ struct Sample {
     throttled: bool,
     /// Whether all lanes were in use at some time.
     saturated: bool,
-    /// How much longer the quickest small unit took than the quickest one so far: 1 is no longer. Nothing is known without
-    /// any.
+    /// How much longer the quickest small unit took than the quickest one so far, where that tells something: 1 is no
+    /// longer.
     stretch: Option<f64>,
     /// The time of the quickest.
     round_trip: Duration,
 }
 
-/// How much longer units take than they have to, of the quickest ever, the quickest lately and the mean, in microseconds.
-/// Near by some unit slips through any queue, so there the mean tells; far away times differ without a queue.
-fn stretch(ever: u64, lately: u64, mean: u64) -> f64 {
-    let near = Duration::from_micros(ever) < FAR;
-    (if near { mean } else { lately }) as f64 / ever as f64
+/// How much longer units take than they have to, by the quickest one ever and lately, in microseconds. Near by that tells
+/// nothing: some unit slips through any queue, and a disk takes now one and now ten milliseconds. There goodput decides.
+fn stretch(ever: u64, lately: u64) -> Option<f64> {
+    (lately != u64::MAX && !is_near(ever)).then(|| lately as f64 / ever as f64)
+}
+
+fn is_near(ever: u64) -> bool {
+    Duration::from_micros(ever) < FAR
+}
+
+fn shortest_interval(ever: u64) -> Duration {
+    if is_near(ever) { SHORTEST_INTERVAL_NEAR } else { SHORTEST_INTERVAL }
 }
 
 /// The decision, apart from clocks and counters.
@@ -251,7 +260,9 @@ impl Window {
         // Whoever comes second finds the decision made.
         let Ok(mut decisions) = shared.decisions.try_lock() else { return };
         let elapsed = now - decisions.last;
-        if elapsed < SHORTEST_INTERVAL {
+        let shortest = shortest_interval(shared.quickest.load(Relaxed));
+        if elapsed < shortest {
+            shared.due.store((decisions.last + shortest - shared.began).as_micros() as u64, Relaxed);
             return;
         }
         let moved = shared.moved.load(Relaxed);
@@ -261,7 +272,7 @@ impl Window {
         let new = decisions.controller.decide(sample);
         shared.resize(old, new);
         let round_trips = ROUND_TRIPS * Duration::from_micros(shared.latency.load(Relaxed));
-        let interval = round_trips.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
+        let interval = round_trips.clamp(shortest, LONGEST_INTERVAL);
         shared.due.store((now - shared.began + interval).as_micros() as u64, Relaxed);
     }
 }
@@ -274,7 +285,7 @@ impl Shared {
             goodput,
             throttled: self.throttled.swap(0, Relaxed) > 0,
             saturated: self.saturated.swap(false, Relaxed),
-            stretch: (lately != u64::MAX).then(|| stretch(ever, lately, self.latency.load(Relaxed))),
+            stretch: stretch(ever, lately),
             round_trip: Duration::from_micros(ever),
         }
     }

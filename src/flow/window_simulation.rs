@@ -68,24 +68,22 @@ impl Clockwork {
         self.quickest = self.quickest.min(took);
         self.quickest_lately = self.quickest_lately.min(took);
         let elapsed = now - self.last;
-        if now <= self.due || elapsed < SHORTEST_INTERVAL.as_secs_f64() {
+        let shortest = shortest_interval(microseconds(self.quickest)).as_secs_f64();
+        if now <= self.due || elapsed < shortest {
             return;
         }
         self.controller.decide(Sample {
             goodput: f64::from(std::mem::take(&mut self.moved)) / elapsed,
             throttled: std::mem::take(&mut self.is_throttled),
             saturated: true,
-            stretch: Some(stretch(
+            stretch: stretch(
                 microseconds(self.quickest),
                 microseconds(std::mem::replace(&mut self.quickest_lately, f64::MAX)),
-                microseconds(self.latency),
-            )),
+            ),
             round_trip: Duration::from_secs_f64(self.quickest),
         });
         self.last = now;
-        self.due = now
-            + (f64::from(ROUND_TRIPS) * self.latency)
-                .clamp(SHORTEST_INTERVAL.as_secs_f64(), LONGEST_INTERVAL.as_secs_f64());
+        self.due = now + (f64::from(ROUND_TRIPS) * self.latency).clamp(shortest, LONGEST_INTERVAL.as_secs_f64());
     }
 }
 

@@ -54,7 +54,8 @@ fn simulate(round_trip: f64, rate: f64, ceiling: usize) -> Vec<usize> {
         .map(|_| {
             let goodput = (controller.limit as f64 / round_trip).min(rate);
             let latency = controller.limit as f64 / goodput;
-            let stretch = Some(latency / round_trip);
+            let microseconds = |seconds: f64| (seconds * 1e6) as u64;
+            let stretch = stretch(microseconds(round_trip), microseconds(latency));
             controller.decide(Sample { stretch, round_trip: Duration::from_secs_f64(round_trip), ..sample(goodput) })
         })
         .collect()
@@ -64,7 +65,7 @@ fn simulate(round_trip: f64, rate: f64, ceiling: usize) -> Vec<usize> {
 fn it_converges_without_oscillation() {
     for (round_trip, rate, expected) in [
         (0.020, 1e9, 512),
-        (0.020, 3_500.0, 104),
+        (0.020, 3_500.0, 105),
         (0.000_2, 40_000.0, 8),
         (0.000_5, 100_000.0, 64),
         (0.100, 2_000.0, 256),
@@ -115,4 +116,17 @@ async fn lanes_come_back() {
     let three = window.enter().await;
     drop((two, three));
     assert_eq!(window.in_use(), 0);
+}
+
+#[test]
+fn near_by_a_slow_disk_is_no_queue_and_goodput_decides() {
+    // One answer came from memory after 0.5 ms; the others take 8 ms each, however many are asked for at a time.
+    let mut controller = Controller::new(512);
+    let limits: Vec<usize> = (0..12)
+        .map(|_| {
+            let goodput = (controller.limit as f64 / 0.008).min(8_000.0);
+            controller.decide(Sample { stretch: stretch(500, 8_000), ..sample(goodput) })
+        })
+        .collect();
+    assert_eq!(limits.last(), Some(&64), "{limits:?}");
 }

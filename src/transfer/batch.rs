@@ -129,13 +129,27 @@ impl Batch {
             }
         }
         let (report, error) = self.ledger.close();
-        (report, error.or(broken))
+        // What was cancelled because the plan broke says nothing.
+        let real = error.as_ref().is_some_and(|error| !error.is_cancelled());
+        (report, if real { error } else { broken.or(error) })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broken_plan_speaks_before_what_it_cancelled() {
+        let mut batch = Batch::new(Window::new(2), &Cancel::new());
+        let (index, cancel) = (batch.plan("a".into()), batch.item_cancel());
+        batch.begin(index, async move {
+            cancel.cancelled().await;
+            Err(Error::new(Kind::Cancelled, "stopped"))
+        });
+        let (report, error) = batch.finish(Some(Error::new(Kind::Internal, "broken"))).await;
+        assert_eq!((report.failed.len(), error.unwrap().message()), (1, "broken"));
+    }
 
     #[tokio::test]
     async fn a_panic_is_the_error_of_its_item_and_gives_its_lane_back() {

@@ -13,9 +13,13 @@ use crate::disk::{Found, Walk};
 use crate::error::{Error, Result};
 use crate::flow::Cancel;
 use crate::keys::KeyPrefix;
+use crate::wire::retry::Retry;
 
 /// Files that are found at a time: enough that a thread is not woken for each, few enough to begin at once.
 const FOUND_AT_ONCE: usize = 128;
+
+/// What is left of a walk: more, nothing, or an error, after which it may go on where it was.
+type Rest = Result<Option<Walk>, (Error, Walk)>;
 
 impl Engine {
     /// Sends all files below a directory. The report names keys; with an error it says what was done all the same.
@@ -39,7 +43,16 @@ impl Engine {
             Err(error) => return (Report::default(), Some(error)),
         };
         let mut broken = None;
+        let mut starved: Option<Error> = None;
+        let mut patience = Retry::new(self.client.options());
         while let Some(current) = walk.take() {
+            if let Some(error) = starved.take() {
+                let waited = self.wait_for_descriptors(&mut patience, error.clone(), &bucket, cancel);
+                if let Err(error) = batch.meanwhile(waited).await.unwrap_or(Err(error)) {
+                    broken = Some(error);
+                    break;
+                }
+            }
             // After an error the walk goes on, so that the report can name what was not begun.
             let (found, rest) = match self.disk.run(move || next_files(current)).await {
                 Ok(next) => next,
@@ -52,8 +65,12 @@ impl Engine {
                 break;
             }
             match rest {
-                Ok(rest) => walk = rest,
-                Err(error) => broken = Some(error),
+                Ok(rest) => {
+                    walk = rest;
+                    patience = Retry::new(self.client.options());
+                }
+                Err((error, rest)) if error.is_exhausted() => (walk, starved) = (Some(rest), Some(error)),
+                Err((error, _)) => broken = Some(error),
             }
             for file in found {
                 let key = prefix.key(&file.relative);
@@ -85,12 +102,12 @@ impl Engine {
 }
 
 /// The next files of a walk, and the walk if there is more. What was found before an error counts too. Blocks.
-fn next_files(mut walk: Walk) -> (Vec<Found>, Result<Option<Walk>>) {
+fn next_files(mut walk: Walk) -> (Vec<Found>, Rest) {
     let mut found = Vec::with_capacity(FOUND_AT_ONCE);
     while found.len() < FOUND_AT_ONCE {
         match walk.next() {
             Some(Ok(file)) => found.push(file),
-            Some(Err(error)) => return (found, Err(error)),
+            Some(Err(error)) => return (found, Err((error, walk))),
             None => return (found, Ok(None)),
         }
     }
