@@ -34,6 +34,7 @@ print(len(up), len(down))
 """
 
 
+@pytest.mark.timeout(150)  # pauses for want of descriptors are part of it
 @pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors in /proc")
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_process_with_few_descriptors_moves_everything(seaweedfs: Server, tmp_path: Path, when: str) -> None:
@@ -47,7 +48,7 @@ def test_a_process_with_few_descriptors_moves_everything(seaweedfs: Server, tmp_
         [sys.executable, "-c", _PROGRAM, *arguments, str(tmp_path / "target")],
         stdout=subprocess.PIPE,
         text=True,
-        timeout=50,
+        timeout=120,
     )
     assert (done.returncode, done.stdout) == (0, f"{len(files)} {len(files)}\n")
     assert stored(judge, bucket) == {f"p/{name}": body for name, body in files.items()}
