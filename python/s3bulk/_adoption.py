@@ -32,7 +32,6 @@ class Adoption:
         self._settings = settings = read_settings(client)
         self._native = _native(settings, self.credentials)
         self._limited = functools.lru_cache(maxsize=8)(self._native.with_options)
-        self.handlers: Any = None
 
     def native(self, options: TransferOptions | None) -> NativeClient:
         """The native client, under other limits where there are some."""
@@ -52,20 +51,19 @@ def adopt(client: Any) -> Adoption | None:
     """What is known of a boto3 client in whose path nothing is; `None` where it must do its work itself."""
     try:
         adoption = _adoptions.get(client)
-        handlers = _check_path(client, None if adoption is None else adoption.handlers)
+        _check_path(client)
         if adoption is None:
             adoption = _adoptions.setdefault(client, Adoption(client))
         elif adoption.credentials.source is not client._request_signer._credentials:
             adoption = _adoptions[client] = Adoption(client)
-        adoption.handlers = handlers
     except Exception as error:  # Another botocore than those this was written for: the client itself is always right.
         tell_why(client, error)
         return None
     return adoption
 
 
-def _check_path(client: Any, seen: Any) -> Any:
-    """Looks whether something sits in the path of a client's requests; returns the handlers that were looked at.
+def _check_path(client: Any) -> None:
+    """Looks whether something sits in the path of a client's requests.
 
     Raises:
         Refusal: Something does.
@@ -75,10 +73,14 @@ def _check_path(client: Any, seen: Any) -> Any:
     if not has_own_functions(client):
         raise Refusal("a function in its path is not botocore's")
     # It is replaced whenever a handler is registered or taken away (botocore.hooks.HierarchicalEmitter).
-    handlers = client.meta.events._emitter._lookup_cache
-    if handlers is not seen and not has_own_handlers(client):
+    emitter = client.meta.events._emitter
+    handlers = emitter._lookup_cache
+    if vars(emitter).get("_s3bulk_looked_at") is handlers:
+        return
+    if not has_own_handlers(client):
         raise Refusal("its events have other handlers than those of a new client")
-    return handlers
+    # Kept with the client: a handler that holds its client would otherwise keep it alive from here.
+    emitter._s3bulk_looked_at = handlers
 
 
 def place_of(client: Any, bucket: str, operations: tuple[str, ...]) -> Place:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,19 @@ if TYPE_CHECKING:
     from s3bulk.config import S3ClientConfig
 
 
+_halves: weakref.WeakSet[Boto3Half] = weakref.WeakSet()
+
+
+def _unlock_in_child() -> None:
+    """A thread that held a lock at the fork does not exist in the child."""
+    for half in list(_halves):
+        half._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock_in_child)
+
+
 class Boto3Half:
     """Holds the boto3 client of a config; shared by all clients that differ in their options only."""
 
@@ -25,6 +40,7 @@ class Boto3Half:
         self._client: Any = None
         self._moto_sees_it = False
         self._lock = threading.RLock()
+        _halves.add(self)
 
     def get(self) -> Any:
         """The boto3 client, made now if need be."""

@@ -79,6 +79,8 @@ class NativeWay:
             raise
 
     def _aimed(self, call: Callable[[NativeClient], T]) -> T:
+        # Another thread's call may have taught the client meanwhile that the bucket is elsewhere.
+        self._place = place_of(self._client, self._bucket, self._operations)
         self._native.aim(self._bucket, *self._place)
         return call(self._native)
 
@@ -86,8 +88,10 @@ class NativeWay:
         """Lets the client ask for the bucket: it follows to another region by its own rules, and remembers."""
         with contextlib.suppress(Exception):
             self._client.head_bucket(Bucket=self._bucket)
-        before, self._place = self._place, place_of(self._client, self._bucket, self._operations)
-        return self._place != before
+        try:
+            return self._place != place_of(self._client, self._bucket, self._operations)
+        except Exception:  # S3's own error says more than that nobody knows where to go
+            return False
 
 
 def ways(s3_client: Any, bucket: str, *, up: bool) -> tuple[NativeWay | None, Any]:

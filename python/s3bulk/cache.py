@@ -133,7 +133,7 @@ def make_s3_client(config: S3ClientConfig) -> Any:
 def rebuild_client(config: S3ClientConfig, options: Any) -> Any:
     """What a pickled client becomes: the cached one of its config, with its options."""
     client = make_s3_client(config)
-    return client if options is None else client.with_options(options)
+    return client if options is None or options == client.options else client.with_options(options)
 
 
 def _own_config(config: Any) -> S3ClientConfig:

@@ -64,7 +64,8 @@ def abort_incomplete_uploads(
     through = s3_client._boto3_half.in_the_way() if is_own(s3_client) else unlimited(s3_client)
     if through is not None:
         return _abort_through(through, bucket, key_prefix, older_than, dry_run)
-    found = s3_client._native.abort_incomplete_uploads(bucket, key_prefix, seconds, dry_run, logger)
+    with s3_client._boto3_half.error_classes():
+        found = s3_client._native.abort_incomplete_uploads(bucket, key_prefix, seconds, dry_run, logger)
     return [IncompleteUpload(key, upload_id, _moment(initiated)) for key, upload_id, initiated in found]
 
 
@@ -156,5 +157,6 @@ def _listed(s3_client: Any, bucket: str, prefix: str) -> Iterator[IncompleteUplo
 
 
 def _error_code(error: Exception) -> str | None:
-    code = getattr(error, "response", {}).get("Error", {}).get("Code")
+    response = getattr(error, "response", None)  # `None` in a ReadTimeoutError
+    code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
     return None if code is None else str(code)

@@ -109,7 +109,8 @@ def download_prefix(s3_client: Any, bucket: str, key_prefix: str, local_dir: str
     os.makedirs(local_dir, exist_ok=True)
     done: list[str] = []
     size = 0
-    for page in _checked_pages(s3_client, bucket, prefix, local_dir, done):
+    pages = _checked_pages(s3_client, bucket, prefix, local_dir)
+    while (page := _next_page(pages, done, size)) is not None:
         for at, (key, relative) in enumerate(page):
             try:
                 size += download_file(s3_client, bucket, key, relative, local_dir, durable)
@@ -122,24 +123,26 @@ def download_prefix(s3_client: Any, bucket: str, key_prefix: str, local_dir: str
     return Report(done=done, bytes=size)
 
 
-def _checked_pages(
-    s3_client: Any, bucket: str, prefix: str, root: str, done: list[str]
-) -> Iterator[list[tuple[str, str]]]:
+def _next_page(pages: Iterator[list[tuple[str, str]]], done: list[str], size: int) -> list[tuple[str, str]] | None:
+    try:
+        return next(pages, None)
+    except Exception as error:
+        attach_report(error, Report(list(done), bytes=size))
+        raise
+
+
+def _checked_pages(s3_client: Any, bucket: str, prefix: str, root: str) -> Iterator[list[tuple[str, str]]]:
     """Keys and relative paths of a listing, a page at a time, each page checked before it is given out."""
     check = KeyCheck(prefix)
     resolved_root = os.path.realpath(root)
-    try:
-        for page in s3_client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-            keys = [item["Key"] for item in page.get("Contents", []) or []]
-            # A fake listing may forget the prefix; such a key is its own relative path, as it was in the original.
-            remainders = check.check_page([key if key.startswith(prefix) else prefix + key for key in keys])
-            items = [(key, relative) for key, relative in zip(keys, remainders, strict=True) if relative is not None]
-            for key, relative in items:
-                _check_links(resolved_root, key, relative)
-            yield items
-    except Exception as error:
-        attach_report(error, Report(list(done)))
-        raise
+    for page in s3_client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        keys = [item["Key"] for item in page.get("Contents", []) or []]
+        # A fake listing may forget the prefix; such a key is its own relative path, as it was in the original.
+        remainders = check.check_page([key if key.startswith(prefix) else prefix + key for key in keys])
+        items = [(key, relative) for key, relative in zip(keys, remainders, strict=True) if relative is not None]
+        for key, relative in items:
+            _check_links(resolved_root, key, relative)
+        yield items
 
 
 def _check_links(resolved_root: str, key: str, relative: str) -> None:

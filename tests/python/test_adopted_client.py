@@ -120,6 +120,19 @@ def test_the_native_client_goes_with_the_boto3_client(moto: Server, moto_bucket:
     assert native() is None
 
 
+def test_a_hook_that_holds_its_client_does_not_keep_it_alive(moto: Server, moto_bucket: str, folder: Path) -> None:
+    client = boto3_client(moto)
+    # Of an operation that no transfer makes, so that transfers stay native.
+    client.meta.events.register("before-call.s3.DeleteObject", lambda client=client, **_: None)
+    upload_file(client, folder / "f", moto_bucket, "k")
+    assert client in adoption._adoptions
+    client.delete_object(Bucket=moto_bucket, Key="k")
+    gone = weakref.ref(client)
+    del client
+    gc.collect()
+    assert gone() is None
+
+
 def _upload_in_child(client: Any, path: Path, bucket: str) -> None:
     upload_file(client, path, bucket, "from-the-child")
 

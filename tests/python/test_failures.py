@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -187,3 +188,17 @@ def test_what_interrupts_a_call_carries_the_report(
     failed = [name for name, _ in report.failed]
     assert {*report.done, *failed, *report.not_begun} <= {f"p/{name}" for name in _names()}
     assert any(f"{len(report.done)} done" in note for note in caught.value.__notes__)
+
+
+def test_a_listing_that_breaks_reports_the_bytes_that_were_done(tmp_path: Path) -> None:
+    def pages(**_: Any) -> Iterator[dict[str, Any]]:
+        yield {"Contents": [{"Key": "p/a"}, {"Key": "p/b"}]}
+        raise ConnectionError("the second page")
+
+    client = MagicMock()
+    client.get_paginator.return_value.paginate.side_effect = pages
+    client.download_fileobj.side_effect = lambda Bucket, Key, Fileobj: Fileobj.write(b"12345")
+    with pytest.raises(ConnectionError) as caught:
+        download_prefix_to_folder(client, "bucket", "p", tmp_path)
+    report: Any = getattr(caught.value, "report", None)
+    assert (report.done, report.bytes, report.failed) == (["a", "b"], 10, [])

@@ -10,6 +10,7 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 from s3bulk import (
     IncompleteUpload,
     TransferOptions,
@@ -171,3 +172,15 @@ def test_the_age_has_no_default() -> None:
 def test_a_folder_that_is_not_there_is_a_value_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="local_dir does not exist or is not a directory"):
         remove_stale_temporary_files(tmp_path / "missing")
+
+
+def test_a_timeout_has_no_code_of_s3s() -> None:
+    timeout = ReadTimeoutError(endpoint_url="http://h")
+    client = MagicMock()
+    client.list_multipart_uploads.return_value = {
+        "Uploads": [{"Key": "k", "UploadId": "u", "Initiated": datetime(2020, 1, 1, tzinfo=timezone.utc)}],
+        "IsTruncated": False,
+    }
+    client.abort_multipart_upload.side_effect = timeout
+    with pytest.raises(ReadTimeoutError):
+        abort_incomplete_uploads(client, "bucket", "", timedelta(days=1), dry_run=False)

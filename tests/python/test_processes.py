@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from s3bulk import download_prefix_to_folder, upload_file, upload_folder
+from s3bulk import download_prefix_to_folder, make_s3_client, upload_file, upload_folder
 
 from tests.python.conftest import Listener, boto3_client, config_of, files_below, new_bucket, put_all, stored, write_all
 from tests.servers import Server
@@ -122,8 +122,6 @@ def test_a_client_works_in_a_forked_child(own: Any, bucket: str, judge: Any, fol
 
 
 def test_a_client_can_be_sent_to_a_spawned_process(seaweedfs: Server, folder: Path) -> None:
-    from s3bulk import make_s3_client
-
     judge = boto3_client(seaweedfs)
     bucket = new_bucket(judge)
     child = multiprocessing.get_context("spawn").Process(
@@ -146,3 +144,29 @@ download_prefix_to_folder(client, {bucket!r}, "p", {str(folder)!r})
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=20)
     assert files_below(folder) == {"f": b"body", "a": b"1"}
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_boto3_half_that_is_being_made_at_a_fork_can_be_made_in_the_child(moto: Server) -> None:
+    client = make_s3_client(config_of(moto))
+    held, forked = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with client._boto3_half._lock:
+            held.set()
+            forked.wait(30)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        assert held.wait(10)
+        child = multiprocessing.get_context("fork").Process(target=client.list_buckets)
+        child.start()
+        child.join(30)
+        exit_code = child.exitcode
+        child.kill()
+        assert exit_code == 0
+    finally:
+        forked.set()
+        thread.join()
