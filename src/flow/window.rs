@@ -137,7 +137,8 @@ impl Controller {
             _ if sample.stretch.is_some_and(|stretch| stretch > QUEUED) => {
                 // Without a queue so many would be in flight. What they bring is what growth has to exceed.
                 let enough = self.limit as f64 * UNQUEUED / sample.stretch.unwrap_or(QUEUED);
-                self.limit = self.limit.min((enough as usize).max(START));
+                // Not below what a service far away is given at least: larger units take longer without a queue.
+                self.limit = self.limit.min((enough as usize).max(START_FAR));
                 (self.before, self.quiet) = (Some((sample.goodput, self.limit)), 0);
             }
             _ => {

@@ -82,7 +82,7 @@ fn the_window_opens_in_two_steps_to_a_service_far_away_unless_there_is_a_queue()
     let far = |goodput, stretch| Sample { stretch: Some(stretch), round_trip: FAR, ..sample(goodput) };
     assert_eq!([far(100.0, 1.0), far(400.0, 1.4)].map(|sample| controller.decide(sample)), [256, 512]);
     let mut controller = Controller::new(512);
-    assert_eq!([far(100.0, 2.0), far(200.0, 3.0)].map(|sample| controller.decide(sample)), [16, 8]);
+    assert_eq!([far(100.0, 2.0), far(200.0, 3.0)].map(|sample| controller.decide(sample)), [16, 16]);
 }
 
 #[tokio::test]

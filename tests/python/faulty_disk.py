@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import itertools
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -49,15 +50,22 @@ def disk_threads() -> list[int]:
     return found
 
 
+def whole_process() -> list[int]:
+    """For `strace -f`: all threads, those that begin meanwhile included."""
+    return [os.getpid()]
+
+
 @contextmanager
-def traced(warm_up: Callable[[], Any], *options: str) -> Iterator[list[str]]:
-    """Attaches strace to the disk threads; gives its log, which is filled when this ends."""
+def traced(
+    warm_up: Callable[[], Any], *options: str, threads: Callable[[], list[int]] = disk_threads
+) -> Iterator[list[str]]:
+    """Attaches strace to threads; gives its log, which is filled when this ends."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log"
         log: list[str] = []
         for _ in range(5):
             warm_up()
-            attach = [argument for thread in disk_threads() for argument in ("-p", str(thread))]
+            attach = [argument for thread in threads() for argument in ("-p", str(thread))]
             command = ["strace", *attach, "-o", str(path), *options]
             with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
                 assert strace.stderr is not None

@@ -199,12 +199,12 @@ def test_an_old_file_survives_a_limit_on_the_size_of_files(server_arguments: dic
     assert sorted(files) == sorted(_SIZES)
 
 
-# What the disk's threads do for one download, in order, with the paths of their descriptors.
+# What all threads do to the disk for one download, in order, with the paths of their descriptors.
 _WATCHED = """
 import json, sys
 from pathlib import Path
 from s3bulk import S3ClientConfig, TransferOptions, download_prefix_to_folder, make_s3_client
-from tests.python.faulty_disk import traced
+from tests.python.faulty_disk import traced, whole_process
 arguments = json.loads(sys.argv[1])
 client = make_s3_client(S3ClientConfig(
     arguments["endpoint"], "us-east-1", "auto", arguments["key"], arguments["secret"]))
@@ -212,7 +212,7 @@ client = client.with_options(TransferOptions(durable=arguments["durable"]))
 folder, bucket = Path(arguments["folder"]), arguments["bucket"]
 calls = "trace=fsync,fdatasync,linkat,rename,renameat,renameat2,mkdir,mkdirat"
 warm_up = lambda: download_prefix_to_folder(client, bucket, "warm", folder / "warm")
-with traced(warm_up, "-y", "-e", calls) as log:
+with traced(warm_up, "-f", "-y", "-e", calls, threads=whole_process) as log:
     download_prefix_to_folder(client, bucket, "new", folder / "target" / "made")
 for line in log:
     print(line)
@@ -223,8 +223,14 @@ def _watched(arguments: dict[str, Any], durable: bool) -> list[str]:
     command = [sys.executable, "-c", _WATCHED, json.dumps({**arguments, "durable": durable})]
     done = subprocess.run(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True, timeout=50)
     assert done.returncode == 0
-    # Without the thread's number, where there are several.
-    return [re.sub(r"^\d+ +", "", line) for line in done.stdout.splitlines()]
+    calls, begun = [], {}
+    for line in done.stdout.splitlines():
+        thread, call = line.split(maxsplit=1)
+        if call.endswith("<unfinished ...>"):
+            begun[thread] = call.removesuffix("<unfinished ...>")
+        else:  # where it ended, whole
+            calls.append(begun.pop(thread, "") + re.sub(r"^<\.\.\. \w+ resumed>", "", call))
+    return calls
 
 
 def test_a_durable_download_waits_for_content_names_and_folders(
