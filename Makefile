@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Scripts of faults that `make test-all` generates for each property; `make test` tries a few.
 CASES ?= 300
+# What they are generated from: another one each time, printed with the command.
+SEED ?= $(shell date +%s)
 PACKAGES := tests checks benchmarks python
 
 TOOLS := $(VENV)/.tools
@@ -47,7 +49,7 @@ test-portable: toolchain ## cargo test of the disk code of other systems, compil
 test-all: test-portable build servers test-boto3 ## The same with gigabytes, many files, generated scripts of faults, on all servers, with other versions of boto3
 	cargo test --locked --lib
 	cargo test --locked --doc
-	PROPTEST_CASES=$(CASES) cargo test --locked --test engine -- --include-ignored
+	PROPTEST_RNG_SEED=$(SEED) PROPTEST_CASES=$(CASES) cargo test --locked --test engine -- --include-ignored
 	$(BIN)/python -m pytest -m "not soak" --servers $(ALL_SERVERS)
 
 servers: $(if $(GO),$(GO_SERVERS)) ## versitygw and MinIO, where there is Go: two more servers for `make test-all`
