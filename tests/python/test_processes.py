@@ -161,7 +161,8 @@ def test_a_boto3_half_that_is_being_made_at_a_fork_can_be_made_in_the_child(moto
     thread.start()
     try:
         assert held.wait(10)
-        child = multiprocessing.get_context("fork").Process(target=client.list_buckets)
+        # A lambda: the attribute has to be looked up in the child.
+        child = multiprocessing.get_context("fork").Process(target=lambda: client.list_buckets())
         child.start()
         child.join(30)
         exit_code = child.exitcode
