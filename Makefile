@@ -4,6 +4,8 @@
 PROFILE ?= daily
 VENV := .venv
 BIN := $(VENV)/bin
+# Processes for pytest, each with servers of its own: tests wait more than they compute.
+JOBS ?= 3
 # Scripts of faults that `make test-all` generates for each property; `make test` tries a few.
 CASES ?= 300
 # What they are generated from: another one each time, printed with the command.
@@ -19,7 +21,6 @@ GO_SERVERS := $(BIN)/versitygw $(BIN)/minio
 ALL_SERVERS := moto,seaweedfs,rclone,versitygw,minio
 ENDPOINT := target/bench-endpoint
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
-CARGO_CHECK := cargo clippy --locked --all-targets --quiet
 
 # Neither a shell's environment nor a notebook's may decide where maturin installs.
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
@@ -41,7 +42,7 @@ test-rust: toolchain ## cargo test: the engine, without Python
 	cargo test --locked
 
 test-python: build ## pytest without what takes minutes
-	$(BIN)/python -m pytest -m "not large and not soak"
+	$(BIN)/python -m pytest -m "not large and not soak" -n $(JOBS)
 
 test-portable: toolchain ## cargo test of the disk code of other systems, compiled here
 	cargo test --locked --features portable-disk --lib --test engine
@@ -50,7 +51,8 @@ test-all: test-portable build servers test-boto3 ## The same with gigabytes, man
 	cargo test --locked --lib
 	cargo test --locked --doc
 	PROPTEST_RNG_SEED=$(SEED) PROPTEST_CASES=$(CASES) cargo test --locked --test engine -- --include-ignored
-	$(BIN)/python -m pytest -m "not soak" --servers $(ALL_SERVERS)
+	$(BIN)/python -m pytest -m "not large and not soak" --servers $(ALL_SERVERS) -n $(JOBS)
+	$(BIN)/python -m pytest -m "large and not soak" --servers $(ALL_SERVERS)
 
 servers: $(if $(GO),$(GO_SERVERS)) ## versitygw and MinIO, where there is Go: two more servers for `make test-all`
 	@$(if $(GO),true,echo "WARNING: there is no Go here: nothing will be tested on versitygw and MinIO" >&2)
@@ -76,12 +78,12 @@ bench-micro: toolchain ## Single steps of the engine (BENCH=name)
 
 lint: lint-rust lint-python ## Formatting, lints, types, stubs, who may know whom, dependencies, notices
 
-# Without the bindings a second time, for what is unused then. The two share few crates: pyo3 asks for one more feature of
-# syn, on which every derive depends.
-lint-rust: toolchain ## cargo fmt and clippy, without and with the bindings
+# The second is for what is unused without the bindings. It is no second clippy: with one more feature of syn pyo3 changes
+# nearly every crate, while `cargo test` needs those of the second anyway.
+lint-rust: toolchain ## cargo fmt, clippy with the bindings, warnings without
 	cargo fmt --check
-	$(CARGO_CHECK) -- -D warnings
-	$(CARGO_CHECK) --features python -- -D warnings
+	cargo clippy --locked --all-targets --features python --quiet -- -D warnings
+	cargo rustc --locked --lib --quiet -- -D warnings
 
 lint-python: build ## ruff, mypy, stubtest and the checks of this project
 	$(BIN)/ruff check
