@@ -4,8 +4,9 @@
 PROFILE ?= daily
 VENV := .venv
 BIN := $(VENV)/bin
-# Processes for pytest, each with servers of its own: tests wait more than they compute.
+# Tests wait more than they compute: processes of pytest, each with servers of its own, and threads of `cargo test`.
 JOBS ?= 3
+export RUST_TEST_THREADS ?= 4
 # Scripts of faults that `make test-all` generates for each property; `make test` tries a few.
 CASES ?= 300
 # What they are generated from: another one each time, printed with the command.
