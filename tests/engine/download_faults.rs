@@ -3,54 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use s3bulk::error::{Error, Kind};
+use s3bulk::error::Kind;
 
+use crate::download_setup::{arrives, arriving, failing, is_kind};
 use crate::fault_server::{Ending, Fault, Moment, Operation, Rule, Script};
-use crate::rig::{LARGE, MIDDLING, Rig, SMALL, assert_named, content, unhurried};
-
-async fn arrives(size: usize, rule: Rule) -> Rig {
-    let rig = Rig::new(Script::new().rule(rule));
-    let bytes = content(size);
-    rig.server.put("bucket", "key", bytes.clone());
-    std::fs::write(rig.target(), b"old").unwrap();
-    let size = rig.download().await.unwrap();
-    assert!(rig.server.fired("fault") >= 1, "the fault did not happen");
-    assert!(std::fs::read(rig.target()).unwrap() == bytes, "other bytes arrived");
-    assert_eq!((size as usize, rig.names()), (bytes.len(), vec!["target".to_owned()]));
-    rig.assert_clean().await;
-    rig
-}
-
-async fn fails(size: usize, rule: Rule, expected: impl Fn(&Error) -> bool) {
-    let rig = Rig::new(Script::new().rule(rule));
-    rig.server.put("bucket", "key", content(size));
-    std::fs::write(rig.target(), b"old").unwrap();
-    let error = rig.download().await.unwrap_err();
-    assert!(rig.server.fired("fault") >= 1, "the fault did not happen");
-    assert!(expected(&error), "{error:?}");
-    assert_named(&error, &rig);
-    assert_eq!(std::fs::read(rig.target()).unwrap(), b"old", "the old file is gone");
-    assert_eq!(rig.names(), ["target"]);
-    rig.assert_clean().await;
-}
-
-macro_rules! arriving {
-    ($($name:ident: $size:expr, $rule:expr;)*) => {
-        $(#[tokio::test(flavor = "multi_thread")]
-        async fn $name() {
-            arrives($size, $rule).await;
-        })*
-    };
-}
-
-macro_rules! failing {
-    ($($name:ident: $size:expr, $rule:expr, $expected:expr;)*) => {
-        $(#[tokio::test(flavor = "multi_thread")]
-        async fn $name() {
-            fails($size, $rule, $expected).await;
-        })*
-    };
-}
+use crate::rig::{LARGE, MIDDLING, Rig, SMALL, content, unhurried};
 
 fn get(times: usize) -> Rule {
     Rule::new("fault").on(Operation::GetObject).first(times)
@@ -58,10 +15,6 @@ fn get(times: usize) -> Rule {
 
 fn second_range() -> Rule {
     Rule::new("fault").on(Operation::GetObject).range_start(5 << 20).first(1)
-}
-
-fn is_kind(kind: Kind) -> impl Fn(&Error) -> bool {
-    move |error| *error.kind() == kind
 }
 
 arriving! {
