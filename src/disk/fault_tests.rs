@@ -1,7 +1,6 @@
 //! An old file survives a disk that fails at any step: afterwards there are the old bytes or the new ones, success means
 //! the new ones, and nothing else is left.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -110,7 +109,7 @@ fn names(folder: &Path) -> Vec<String> {
 
 /// Fails each step of each way in turn, and gives the number of faults.
 fn every_step_fails(way: &Way, replaces: bool, error: Errno) -> usize {
-    let mut seen = BTreeSet::new();
+    let mut seen = vec![];
     for passing in 0.. {
         let place = tempfile::tempdir().unwrap();
         let (folder, file) = (place.path().join("folder"), place.path().join("folder/file"));
@@ -129,7 +128,7 @@ fn every_step_fails(way: &Way, replaces: bool, error: Errno) -> usize {
             }
             return passing;
         };
-        seen.insert(failed);
+        seen.push(failed);
         let content = fs::read_to_string(&file).ok();
         match &done {
             Ok(()) => assert_eq!(content.as_deref(), Some(NEW), "{about}: not written"),

@@ -148,7 +148,7 @@ fn link_texts_are_split_into_directory_and_name() {
 
 #[cfg(unix)]
 mod unix {
-    use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, symlink};
+    use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown, symlink};
 
     use super::*;
     use crate::disk::unprivileged::{give_away, unprivileged};
@@ -284,19 +284,20 @@ mod unix {
         let fifo = root.path().join("fifo");
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
         symlink("fifo", root.path().join("link")).unwrap();
+        let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
         for name in ["fifo", "link"] {
-            let fifo = fifo.clone();
-            let reader = std::thread::spawn(move || {
-                let mut text = String::new();
-                io::Read::read_to_string(&mut File::open(fifo).unwrap(), &mut text).unwrap();
-                text
-            });
+            // Open before the writer comes: a process that another test starts may hold the reader before for a moment, and
+            // the writer would not wait for this one.
+            let mut reader = fs::OpenOptions::new().read(true).custom_flags(nonblocking).open(&fifo).unwrap();
+            rustix::fs::fcntl_setfl(&reader, rustix::fs::OFlags::empty()).unwrap();
             let new = new_file_at(&root.path().join(name), false).unwrap();
             assert!(new.is_sequential());
             new.write_all_at(b"through ", 0).unwrap();
             new.write_all_at(b"the pipe", 8).unwrap();
             new.commit().unwrap();
-            assert_eq!(reader.join().unwrap(), "through the pipe");
+            let mut text = String::new();
+            io::Read::read_to_string(&mut reader, &mut text).unwrap();
+            assert_eq!(text, "through the pipe");
         }
         assert!(fs::metadata(&fifo).unwrap().file_type().is_fifo());
     }
