@@ -40,6 +40,7 @@ class NativeClient:
         session_token: str | None,
         web_identity: tuple[str, str, str | None] | None,
         profile: str | None,
+        credentials: Callable[[], tuple[str, str, str | None, float | None]] | None,
         ca_bundle: str | None,
         proxies: dict[str, str],
     ) -> NativeClient:
@@ -49,11 +50,12 @@ class NativeClient:
             endpoint_url: Endpoint with scheme; `None` is AWS's own.
             region: Region that requests are signed for.
             addressing_style: `auto`, `path` or `virtual`.
-            access_key: Used together with `secret_key`; else the default chain of `profile` is asked.
+            access_key: Used together with `secret_key`; else `profile`, container and instance metadata are asked.
             secret_key: See `access_key`.
             session_token: Token of temporary keys.
             web_identity: Token file, role and session name of a role to assume, where there are no keys.
             profile: Profile of the shared files; `None` is `default`.
+            credentials: Asked in place of all these, as in `adopt`.
             ca_bundle: PEM file that replaces the trusted certificates.
             proxies: URLs of the proxies for `http` and `https`, and under `no` the hosts that are asked directly.
 

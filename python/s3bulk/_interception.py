@@ -82,10 +82,17 @@ def is_moto_on() -> bool:
 
 
 def is_boto3_factory_replaced() -> bool:
-    """Whether somebody has put another function in the place of `boto3.client`. boto3 is not imported to find out."""
-    boto3 = sys.modules.get("boto3")
+    """Whether somebody has put another function in the place of `boto3.client`, or of its session's method.
+
+    boto3 is not imported to find out.
+    """
+    boto3: Any = sys.modules.get("boto3")
     factory = getattr(boto3, "client", None)
-    return boto3 is not None and factory is not None and not _is_own(factory)
+    if factory is None:
+        return False
+    session = boto3.DEFAULT_SESSION
+    method = getattr(boto3.session.Session if session is None else type(session), "client", None)
+    return not _is_own(factory) or not _is_own(method) or "client" in getattr(session, "__dict__", {})
 
 
 def is_untouched(client: Any) -> bool:

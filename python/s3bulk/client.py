@@ -56,6 +56,8 @@ class Client:
     def with_options(self, options: TransferOptions) -> Client:
         """The same connections and credentials with other limits.
 
+        Attempts that the options leave at their default are those of the environment (`AWS_MAX_ATTEMPTS`), if it says.
+
         Args:
             options: The limits of the new client's transfers.
 
@@ -64,6 +66,7 @@ class Client:
         """
         if not isinstance(options, TransferOptions):
             raise TypeError(f"options must be TransferOptions, not {type(options).__name__}")
+        options = self._boto3_half.under(options)
         return Client(self._config, options, self._native.with_options(options), self._boto3_half)
 
     def upload_folder(self, local_dir: str | os.PathLike[str], bucket: str, key_prefix: str) -> Report:
@@ -169,7 +172,7 @@ class Client:
 
         Raises:
             botocore.exceptions.ClientError: S3 answered with an error; code `404` where there is no such object.
-            boto3.exceptions.RetriesExceededError: The body was cut each time.
+            boto3.exceptions.RetriesExceededError: The body was cut, or came too late, each time.
         """
         from s3bulk import _boto3_files  # not needed to import s3bulk
 
