@@ -135,7 +135,7 @@ class Boto3Half:
                 profile_name="found",
                 disable_env_vars=True,  # they are in `settings` already, as they were
             )
-            resolver.insert_before(resolver.providers[0].METHOD, provider)
+            resolver.providers.insert(0, provider)
         return boto3.session.Session(botocore_session=session)
 
 

@@ -113,7 +113,8 @@ def make_s3_client(config: S3ClientConfig) -> Any:
     static_keys = bool(config.access_key and config.secret_key)
     endpoint_url: str | None = config.endpoint_url
     environment = read_environment(static_keys=static_keys, own_endpoint=endpoint_url is not None)
-    region = environment.region if config.region is None else config.region
+    region: str | None = config.region
+    region = environment.region if region is None else region
     _check_region(region)
     half = Boto3Half(config, environment)
     web_identity = environment.web_identity

@@ -234,7 +234,6 @@ def test_a_region_that_is_none_is_the_environments(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     if source in ("environment", "both", "session"):
         monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     if source in ("profile", "both"):

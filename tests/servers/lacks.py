@@ -10,8 +10,10 @@ from collections.abc import Iterable
 LACKS: dict[str, dict[str, str]] = {
     "moto": {
         "look at signatures": "it takes any",
+        "let strangers read": "who may get an object may not ask for its head",
     },
     "rclone": {
+        "let strangers read": "it has no policies",
         "show that an object came in parts": "the ETag is the MD5 of the whole object, however it came",
         "say that a bucket is ours": "to create one that is there is BucketAlreadyExists, also for who made it",
     },
