@@ -152,6 +152,7 @@ def test_what_is_special_about_a_download_is_as_in_boto3(
     assert found[1] == found[0]
 
 
+@pytest.mark.needs("show that an object came in parts")
 def test_a_callback_and_a_transfer_config_are_boto3s(own: Any, judge: Any, bucket: str, tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(bytes(6 << 20))
     config, lock = TransferConfig(multipart_threshold=5 << 20, multipart_chunksize=5 << 20), threading.Lock()

@@ -55,6 +55,7 @@ def _open_uploads(judge: Any, bucket: str) -> set[str]:
     return {upload["Key"] for upload in judge.list_multipart_uploads(Bucket=bucket).get("Uploads", [])}
 
 
+@pytest.mark.needs("list uploads below a prefix")
 def test_orphans_are_found_and_only_aborted_when_told_so(
     client: Any, judge: Any, bucket: str, server: Server, moto: Server
 ) -> None:

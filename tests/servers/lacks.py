@@ -12,6 +12,9 @@ LACKS: dict[str, dict[str, str]] = {
         "look at signatures": "it takes any",
         "let strangers read": "who may get an object may not ask for its head",
     },
+    "minio": {
+        "list uploads below a prefix": "it lists those of the one key that is the prefix",
+    },
     "rclone": {
         "let strangers read": "it has no policies",
         "show that an object came in parts": "the ETag is the MD5 of the whole object, however it came",
