@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +52,18 @@ def test_strangers_read_natively(public_bucket: str, stranger: Any, judge: Any, 
 def test_what_strangers_may_not_do_is_refused_as_in_boto3(
     public_bucket: str, stranger: Any, judge: Any, folder: Path, tmp_path: Path
 ) -> None:
-    def refusal(client: Any, call: str) -> Any:
+    calls: list[Callable[[Any], None]] = [
+        lambda client: upload_file(client, folder / "f", public_bucket, "k"),
+        lambda client: download_file_to_path(client, public_bucket, "none", tmp_path / "new"),
+    ]
+
+    def refusal(client: Any, call: Callable[[Any], None]) -> Any:
         with pytest.raises(ClientError) as caught:
-            if call == "write":
-                upload_file(client, folder / "f", public_bucket, "k")
-            elif call == "read":
-                download_file_to_path(client, public_bucket, "none", tmp_path / "new")
+            call(client)
         error = caught.value
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         return error.response["Error"]["Code"], error.operation_name, status
 
-    for call in ("write", "read"):
+    for call in calls:
         assert refusal(stranger, call) == refusal(Wrapper(stranger), call)
     assert stored(judge, public_bucket) == {}
