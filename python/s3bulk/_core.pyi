@@ -17,8 +17,8 @@ __all__ = [
     "NativeClient",
     "NewFile",
     "Report",
+    "UploadsUnderWay",
     "__version__",
-    "is_upload_under_way",
     "remove_stale_files",
     "walk_folder",
 ]
@@ -225,8 +225,15 @@ def remove_stale_files(local_dir: str, unwritten_for: timedelta | None, remove: 
         OSError: A directory can't be read, or a file not removed.
     """
 
-def is_upload_under_way(bucket: str, key: str, upload_id: str) -> bool:
-    """Whether a native client of this process has the upload under way, or is just beginning one of this key."""
+@final
+class UploadsUnderWay:
+    """The multipart uploads that native clients of this process had under way when this was made."""
+
+    def __new__(cls) -> UploadsUnderWay:
+        """Looks now."""
+
+    def includes(self, bucket: str, key: str, upload_id: str) -> bool:
+        """Whether this upload was under way, or one of its key was just beginning that may be it."""
 
 @final
 class KeyCheck:

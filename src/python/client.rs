@@ -337,8 +337,18 @@ impl NativeClient {
     }
 }
 
-/// Whether a client of this process has the upload under way.
-#[pyfunction]
-pub fn is_upload_under_way(bucket: &str, key: &str, upload_id: &str) -> bool {
-    crate::transfer::UploadsUnderWay::now().includes(bucket, key, upload_id)
+/// The multipart uploads that clients of this process had under way at one moment.
+#[pyclass(frozen, module = "s3bulk._core")]
+pub struct UploadsUnderWay(crate::transfer::UploadsUnderWay);
+
+#[pymethods]
+impl UploadsUnderWay {
+    #[new]
+    fn now() -> Self {
+        Self(crate::transfer::UploadsUnderWay::now())
+    }
+
+    fn includes(&self, bucket: &str, key: &str, upload_id: &str) -> bool {
+        self.0.includes(bucket, key, upload_id)
+    }
 }
