@@ -13,10 +13,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from s3bulk._interception import is_boto3_factory_replaced, is_moto_on, is_untouched
+from s3bulk._parameters import needs_other_signature
 
 if TYPE_CHECKING:
     from s3bulk._environment import Environment
     from s3bulk._frozen import Credentials
+    from s3bulk._way import NativeWay
     from s3bulk.config import S3ClientConfig
     from s3bulk.options import TransferOptions
 
@@ -59,12 +61,33 @@ class Boto3Half:
             self._moto_sees_it = True
         return self._client
 
-    def in_the_way(self) -> Any:
-        """The boto3 client, where something sits in its path that the native half can't see; else `None`."""
+    def in_the_way(self, bucket: Any = None) -> Any:
+        """The boto3 client, where something sits in its path that the native half can't see; else `None`.
+
+        Or where the native half does not know how to ask for the bucket.
+        """
+        if self._is_special(bucket):
+            return self.get()
         if is_moto_on() or (self.credentials is not None and self.credentials.is_asked_here()):
             return self.get()
         client = self._client
         return None if client is None or is_untouched(client) else client
+
+    def ways(self, bucket: str, options: TransferOptions | None, *, up: bool) -> tuple[NativeWay | None, Any]:
+        """The way of a call: what plain calls are made on; neither, where it is that of the native half.
+
+        Where AWS's other endpoints are asked it is that of a boto3 client, which knows them.
+        """
+        through = self.in_the_way(bucket)
+        if through is None or not self._is_special(bucket):
+            return None, through
+        from s3bulk._way import ways
+        from s3bulk.limited import with_options
+
+        return ways(through if options is None else with_options(through, options), bucket, up=up)
+
+    def _is_special(self, bucket: Any) -> bool:
+        return self._environment.other_endpoints or needs_other_signature(bucket)
 
     @contextlib.contextmanager
     def error_classes(self) -> Iterator[None]:

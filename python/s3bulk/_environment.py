@@ -28,6 +28,7 @@ class Environment:
         session: boto3's default session, where there was one.
         credentials: Credentials of that session that refresh themselves, in place of keys.
         endpoint_url: Endpoint of a config that has none.
+        other_endpoints: Without any endpoint, AWS's for FIPS, for dual-stack or for acceleration are asked.
         ca_bundle: PEM file that replaces the trusted certificates.
         proxies: Proxies by scheme, and under `no` the hosts that are asked directly.
         max_attempts: Requests that one operation may cost.
@@ -42,6 +43,7 @@ class Environment:
     session: Any = field(default=None, repr=False)
     credentials: Any = field(default=None, repr=False)
     endpoint_url: str | None = None
+    other_endpoints: bool = False
     ca_bundle: str | None = None
     proxies: dict[str, str] = field(default_factory=dict, repr=False)
     max_attempts: int | None = None
@@ -68,6 +70,7 @@ def read_environment(*, static_keys: bool, own_endpoint: bool) -> Environment:
     if not static_keys and session.credentials is None:
         named = session.profile is not None
         identity = session.keys or find_identity(files, profile or "default", profile_was_named=named)
+    endpoint_url = None if own_endpoint else _endpoint(files, settings)
     keys = identity if isinstance(identity, StaticKeys) else None
     return Environment(
         access_key=None if keys is None else keys.access_key,
@@ -78,7 +81,8 @@ def read_environment(*, static_keys: bool, own_endpoint: bool) -> Environment:
         region=_first_of(session.region, os.environ.get("AWS_DEFAULT_REGION"), settings.get("region")),
         session=session.session,
         credentials=None if static_keys else session.credentials,
-        endpoint_url=None if own_endpoint else _endpoint(files, settings),
+        endpoint_url=endpoint_url,
+        other_endpoints=not own_endpoint and endpoint_url is None and _wants_other_endpoints(settings),
         ca_bundle=_ca_bundle(settings),
         proxies=_proxies(),
         max_attempts=_max_attempts(settings),
@@ -148,6 +152,16 @@ def _endpoint(files: Files, settings: dict[str, str]) -> str | None:
         if name.strip() == "endpoint_url":
             return value.strip() or None
     return settings.get("endpoint_url") or None
+
+
+def _wants_other_endpoints(settings: dict[str, str]) -> bool:
+    of_s3 = (line.partition("=") for line in settings.get("s3", "").splitlines())
+    wanted = [
+        value for name, _, value in of_s3 if name.strip() in ("use_accelerate_endpoint", "use_dualstack_endpoint")
+    ]
+    for name in ("use_fips_endpoint", "use_dualstack_endpoint"):
+        wanted.append(os.environ.get(f"AWS_{name.upper()}", settings.get(name, "")))
+    return any(value.strip().lower() == "true" for value in wanted)
 
 
 def _ca_bundle(settings: dict[str, str]) -> str | None:

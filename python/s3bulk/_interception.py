@@ -51,6 +51,9 @@ _METHODS = (
     "head_object",
     "list_objects_v2",
     "get_paginator",
+)
+# boto3 adds these; a client of botocore's own has none.
+_ADDED_METHODS = (
     "download_fileobj",
     "download_file",
     "upload_fileobj",
@@ -126,6 +129,7 @@ def has_own_functions(client: Any) -> bool:
     session = endpoint.http_session
     parts: tuple[tuple[Any, type, tuple[str, ...]], ...] = (
         (client, type(client), _METHODS),
+        (client, type(client), tuple(name for name in _ADDED_METHODS if hasattr(client, name))),
         (endpoint, botocore.endpoint.Endpoint, _ENDPOINT_METHODS),
         (session, botocore.httpsession.URLLib3Session, ("send",)),
         (client._ruleset_resolver, botocore.regions.EndpointRulesetResolver, ("construct_endpoint",)),

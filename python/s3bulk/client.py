@@ -86,7 +86,9 @@ class Client:
         """
         check_bucket(bucket)
         path = path_of(local_dir)
-        through = self._boto3_half.in_the_way()
+        way, through = self._boto3_half.ways(bucket, self._options, up=True)
+        if way is not None:
+            return way.upload_folder(path, key_prefix)
         if through is not None:
             return plain.upload_folder(through, path, bucket, key_prefix)
         with self._boto3_half.error_classes():
@@ -111,7 +113,9 @@ class Client:
         """
         check_bucket(bucket)
         path = path_of(local_dir)
-        through = self._boto3_half.in_the_way()
+        way, through = self._boto3_half.ways(bucket, self._options, up=False)
+        if way is not None:
+            return way.download_prefix(key_prefix, path)
         if through is not None:
             return plain.download_prefix(through, bucket, key_prefix, path, self.options.durable)
         with self._boto3_half.error_classes():
@@ -144,7 +148,7 @@ class Client:
         """
         from s3bulk import _boto3_files  # not needed to import s3bulk
 
-        through = self._boto3_half.in_the_way()
+        through = self._boto3_half.in_the_way(Bucket)
         native = through is None and not Callback and Config is None
         if native and _boto3_files.can_upload(Filename, Bucket, Key, ExtraArgs):
             _boto3_files.upload(self._native, Filename, Bucket, Key, ExtraArgs)
@@ -176,7 +180,7 @@ class Client:
         """
         from s3bulk import _boto3_files  # not needed to import s3bulk
 
-        through = self._boto3_half.in_the_way()
+        through = self._boto3_half.in_the_way(Bucket)
         native = through is None and not Callback and Config is None
         if native and _boto3_files.can_download(Filename, Bucket, Key, ExtraArgs):
             with self._boto3_half.error_classes():
