@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from s3bulk._interception import is_boto3_factory_replaced, is_moto_on, is_untouched
+from s3bulk._interception import has_hooks, is_boto3_factory_replaced, is_moto_on, is_untouched
 from s3bulk._parameters import needs_other_signature
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Boto3Half:
         self._lock = threading.RLock()
         # What the native half asks where the keys are those of the application's session.
         self.credentials = None if environment.credentials is None else _asked(environment.credentials)
+        self._has_hooks = environment.session is not None and has_hooks(environment.session)
         _halves.add(self)
 
     def get(self) -> Any:
@@ -70,7 +71,7 @@ class Boto3Half:
             return self.get()
         if is_moto_on() or (self.credentials is not None and self.credentials.is_asked_here()):
             return self.get()
-        client = self._client
+        client = self.get() if self._has_hooks else self._client
         return None if client is None or is_untouched(client) else client
 
     def ways(self, bucket: str, options: TransferOptions | None, *, up: bool) -> tuple[NativeWay | None, Any]:

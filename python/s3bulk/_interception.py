@@ -94,7 +94,7 @@ def is_boto3_factory_replaced() -> bool:
     if factory is None:
         return False
     session = boto3.DEFAULT_SESSION
-    method = getattr(boto3.session.Session if session is None else type(session), "client", None)
+    method = getattr(boto3.Session if session is None else type(session), "client", None)
     return not _is_own(factory) or not _is_own(method) or "client" in getattr(session, "__dict__", {})
 
 
@@ -154,8 +154,20 @@ def has_own_handlers(client: Any) -> bool:
     return all(label.startswith(_VARYING) for at in fresh for label in (now[at] - fresh[at]) + (fresh[at] - now[at]))
 
 
+def has_hooks(session: Any) -> bool:
+    """Whether a session of boto3's has handlers that are somebody's, which its next clients get. Any doubt is a yes."""
+    try:
+        return any("?" in labels for labels in _registered(session.events).values())
+    except Exception:  # Another botocore than those this was written for.
+        return True
+
+
 def _handlers(client: Any) -> dict[tuple[str, str], Counter[str]]:
-    registered = client.meta.events._emitter._handlers
+    return _registered(client.meta.events)
+
+
+def _registered(events: Any) -> dict[tuple[str, str], Counter[str]]:
+    registered = events._emitter._handlers
     return {
         (event, operation): Counter(
             _label(handler)
