@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
+import botocore.session
 import pytest
 from botocore.credentials import Credentials, RefreshableCredentials
 from botocore.exceptions import CredentialRetrievalError, NoCredentialsError
-from s3bulk import TransferOptions, upload_file, upload_folder, with_options
+from s3bulk import S3ClientConfig, TransferOptions, make_s3_client, upload_file, upload_folder, with_options
 from s3bulk._frozen import Credentials as Frozen
 from s3bulk._settings import Refusal
 from s3bulk._way import ways
@@ -141,6 +143,32 @@ def test_a_refresh_that_waits_for_itself_is_an_error(recording: RecordingServer,
     assert "the client is used that waits for them" in str(failure)
     assert list(recording.objects) == ["b/k"]
     assert [request.access_key for request in recording.requests] == ["key2"]
+
+
+def test_our_client_asks_the_default_sessions_credentials_again(
+    recording: RecordingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting = Counting(4)
+    inner: Any = botocore.session.get_session()
+    inner._credentials = counting.credentials()
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", boto3.session.Session(botocore_session=inner))
+    client = make_s3_client(S3ClientConfig(recording.endpoint_url, "us-east-1"))
+    write_all(tmp_path, {str(number): b"x" for number in range(8)})
+    recording.delay = 0.2
+    client.with_options(TransferOptions(max_concurrency=1)).upload_folder(tmp_path, "b", "p")
+    keys = [request.access_key for request in recording.requests]
+    assert len(set(keys)) > 1
+    assert set(counting.threads) == {threading.get_ident()}
+    assert not any(request.is_from_botocore for request in recording.requests)
+    # Its refresh may use the client as well.
+    using = Using(800, 3600)
+    inner._credentials = using.credentials()
+    make_s3_client.cache_clear()
+    client = make_s3_client(S3ClientConfig(recording.endpoint_url, "us-east-1"))
+    using.client, using.path = client, tmp_path / "0"
+    client.upload_folder(tmp_path, "b", "p")
+    assert using.failures == []
+    assert recording.objects["b/log"] == b"x"
 
 
 def test_an_expired_token_makes_the_client_refresh(recording: RecordingServer, tmp_path: Path) -> None:
