@@ -63,6 +63,12 @@ pub enum CredentialSource {
         /// Profile name; `None` is `default`.
         profile: Option<String>,
     },
+    /// What the chain is without the environment's own keys and web identity: profile, container, instance metadata. For
+    /// who has looked at the environment before and decided for the profile.
+    ProfileChain {
+        /// Profile name; `None` is `default`.
+        profile: Option<String>,
+    },
     /// A role that is assumed with a token from a file, through STS; again before the session ends.
     WebIdentity {
         /// The file; read for each session, since who writes it renews it.

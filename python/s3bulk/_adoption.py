@@ -7,6 +7,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from botocore.exceptions import CredentialRetrievalError
+
 from s3bulk._core import NativeClient
 from s3bulk._frozen import Credentials
 from s3bulk._interception import has_own_functions, has_own_handlers, is_moto_on
@@ -48,7 +50,11 @@ _told: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def adopt(client: Any) -> Adoption | None:
-    """What is known of a boto3 client in whose path nothing is; `None` where it must do its work itself."""
+    """What is known of a boto3 client in whose path nothing is; `None` where it must do its work itself.
+
+    Raises:
+        botocore.exceptions.CredentialRetrievalError: A refresh of its credentials needs the client, which waits for it.
+    """
     try:
         adoption = _adoptions.get(client)
         _check_path(client)
@@ -56,6 +62,9 @@ def adopt(client: Any) -> Adoption | None:
             adoption = _adoptions.setdefault(client, Adoption(client))
         elif adoption.credentials.source is not client._request_signer._credentials:
             adoption = _adoptions[client] = Adoption(client)
+        adoption.credentials.check_not_asked_here()
+    except CredentialRetrievalError:
+        raise
     except Exception as error:  # Another botocore than those this was written for: the client itself is always right.
         tell_why(client, error)
         return None

@@ -51,9 +51,11 @@ def download(native: NativeClient, bucket: str, key: str, path: Any) -> None:
         native.download_file(bucket, key, os.fspath(path), logger)
     except Exception as error:
         from boto3.exceptions import RetriesExceededError
-        from botocore.exceptions import ResponseStreamingError
+        from botocore.exceptions import ReadTimeoutError, ResponseStreamingError
 
-        if not isinstance(error, ResponseStreamingError):
+        # s3transfer reads again after these two, when it is the object that is read, and counts how often.
+        read_late = isinstance(error, ReadTimeoutError) and getattr(error, "operation_name", None) == "GetObject"
+        if not read_late and not isinstance(error, ResponseStreamingError):
             raise
         raise RetriesExceededError(error) from error  # type: ignore[arg-type] # what boto3 itself gives it
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import sys
 import threading
@@ -11,11 +12,15 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from s3bulk._interception import is_boto3_factory_replaced, is_moto_on, is_untouched
+from s3bulk._interception import has_hooks, is_boto3_factory_replaced, is_moto_on, is_untouched
+from s3bulk._parameters import needs_other_signature
 
 if TYPE_CHECKING:
     from s3bulk._environment import Environment
+    from s3bulk._frozen import Credentials
+    from s3bulk._way import NativeWay
     from s3bulk.config import S3ClientConfig
+    from s3bulk.options import TransferOptions
 
 
 _halves: weakref.WeakSet[Boto3Half] = weakref.WeakSet()
@@ -40,6 +45,9 @@ class Boto3Half:
         self._client: Any = None
         self._moto_sees_it = False
         self._lock = threading.RLock()
+        # What the native half asks where the keys are those of the application's session.
+        self.credentials = None if environment.credentials is None else _asked(environment.credentials)
+        self._has_hooks = environment.session is not None and has_hooks(environment.session)
         _halves.add(self)
 
     def get(self) -> Any:
@@ -54,12 +62,33 @@ class Boto3Half:
             self._moto_sees_it = True
         return self._client
 
-    def in_the_way(self) -> Any:
-        """The boto3 client, where something sits in its path that the native half can't see; else `None`."""
-        if is_moto_on():
+    def in_the_way(self, bucket: Any = None) -> Any:
+        """The boto3 client, where something sits in its path that the native half can't see; else `None`.
+
+        Or where the native half does not know how to ask for the bucket.
+        """
+        if self._is_special(bucket):
             return self.get()
-        client = self._client
+        if is_moto_on() or (self.credentials is not None and self.credentials.is_asked_here()):
+            return self.get()
+        client = self.get() if self._has_hooks else self._client
         return None if client is None or is_untouched(client) else client
+
+    def ways(self, bucket: str, options: TransferOptions | None, *, up: bool) -> tuple[NativeWay | None, Any]:
+        """The way of a call: what plain calls are made on; neither, where it is that of the native half.
+
+        Where AWS's other endpoints are asked it is that of a boto3 client, which knows them.
+        """
+        through = self.in_the_way(bucket)
+        if through is None or not self._is_special(bucket):
+            return None, through
+        from s3bulk._way import ways
+        from s3bulk.limited import with_options
+
+        return ways(through if options is None else with_options(through, options), bucket, up=up)
+
+    def _is_special(self, bucket: Any) -> bool:
+        return self._environment.other_endpoints or needs_other_signature(bucket)
 
     @contextlib.contextmanager
     def error_classes(self) -> Iterator[None]:
@@ -77,29 +106,48 @@ class Boto3Half:
                     use_classes_of(self.get(), error)
             raise
 
+    def under(self, options: TransferOptions) -> TransferOptions:
+        """Options, with the environment's attempts where they say nothing of attempts."""
+        attempts = self._environment.max_attempts
+        if attempts is None or options.max_attempts != type(options)().max_attempts:
+            return options
+        return dataclasses.replace(options, max_attempts=attempts)
+
     def _make(self) -> Any:
         import boto3
+        from botocore.config import Config
 
         environment = self._environment
         arguments = boto3_arguments(self._config)
-        arguments["endpoint_url"] = self._config.endpoint_url or environment.endpoint_url
+        if self._config.region is None:
+            arguments["region_name"] = environment.region or "us-east-1"
+        if self._config.endpoint_url is None:
+            arguments["endpoint_url"] = environment.endpoint_url
+            # The environment has been asked; it may say something else by now.
+            arguments["config"] = arguments["config"].merge(Config(ignore_configured_endpoint_urls=True))
         if environment.ca_bundle is not None:
             arguments["verify"] = environment.ca_bundle
         if environment.access_key is not None:
             arguments["aws_access_key_id"] = environment.access_key
             arguments["aws_secret_access_key"] = environment.secret_key
             arguments["aws_session_token"] = environment.session_token
-        elif "aws_access_key_id" not in arguments and (environment.web_identity or environment.profile) is not None:
-            return self._session().client("s3", **arguments)
-        return boto3.client("s3", **arguments)
+        if environment.session is not None:
+            return environment.session.client("s3", **arguments)
+        if "aws_access_key_id" in arguments:
+            return boto3.client("s3", **arguments)
+        return self._session(arguments["region_name"]).client("s3", **arguments)
 
-    def _session(self) -> Any:
+    def _session(self, region: str | None) -> Any:
         """A session of the identity that was found when the native half was made."""
         import boto3
         import botocore.credentials
         import botocore.session
 
         session = botocore.session.Session(profile=self._environment.profile)
+        resolver = botocore.credentials.create_credential_resolver(session, region_name=region)
+        session.register_component("credential_provider", resolver)
+        # There were no keys in the environment, and what stands there now does not count.
+        resolver.remove(botocore.credentials.EnvProvider.METHOD)
         web_identity = self._environment.web_identity
         if web_identity is not None:
             settings = {"web_identity_token_file": web_identity.token_file, "role_arn": web_identity.role_arn}
@@ -107,13 +155,18 @@ class Boto3Half:
                 settings["role_session_name"] = web_identity.session_name
             provider = botocore.credentials.AssumeRoleWithWebIdentityProvider(
                 load_config=lambda: {"profiles": {"found": settings}},
-                client_creator=partial(session.create_client, region_name=self._config.region),
+                client_creator=partial(session.create_client, region_name=region),
                 profile_name="found",
                 disable_env_vars=True,  # they are in `settings` already, as they were
             )
-            resolver = session.get_component("credential_provider")
-            resolver.insert_before(resolver.providers[0].METHOD, provider)
+            resolver.providers.insert(0, provider)
         return boto3.session.Session(botocore_session=session)
+
+
+def _asked(credentials: Any) -> Credentials:
+    from s3bulk._frozen import Credentials
+
+    return Credentials(credentials)
 
 
 def _show_to_moto(client: Any) -> None:

@@ -17,8 +17,8 @@ __all__ = [
     "NativeClient",
     "NewFile",
     "Report",
+    "UploadsUnderWay",
     "__version__",
-    "is_upload_under_way",
     "remove_stale_files",
     "walk_folder",
 ]
@@ -40,6 +40,7 @@ class NativeClient:
         session_token: str | None,
         web_identity: tuple[str, str, str | None] | None,
         profile: str | None,
+        credentials: Callable[[], tuple[str, str, str | None, float | None]] | None,
         ca_bundle: str | None,
         proxies: dict[str, str],
     ) -> NativeClient:
@@ -49,11 +50,12 @@ class NativeClient:
             endpoint_url: Endpoint with scheme; `None` is AWS's own.
             region: Region that requests are signed for.
             addressing_style: `auto`, `path` or `virtual`.
-            access_key: Used together with `secret_key`; else the default chain of `profile` is asked.
+            access_key: Used together with `secret_key`; else `profile`, container and instance metadata are asked.
             secret_key: See `access_key`.
             session_token: Token of temporary keys.
             web_identity: Token file, role and session name of a role to assume, where there are no keys.
             profile: Profile of the shared files; `None` is `default`.
+            credentials: Asked in place of all these, as in `adopt`.
             ca_bundle: PEM file that replaces the trusted certificates.
             proxies: URLs of the proxies for `http` and `https`, and under `no` the hosts that are asked directly.
 
@@ -223,8 +225,15 @@ def remove_stale_files(local_dir: str, unwritten_for: timedelta | None, remove: 
         OSError: A directory can't be read, or a file not removed.
     """
 
-def is_upload_under_way(bucket: str, key: str, upload_id: str) -> bool:
-    """Whether a native client of this process has the upload under way, or is just beginning one of this key."""
+@final
+class UploadsUnderWay:
+    """The multipart uploads that native clients of this process had under way when this was made."""
+
+    def __new__(cls) -> UploadsUnderWay:
+        """Looks now."""
+
+    def includes(self, bucket: str, key: str, upload_id: str) -> bool:
+        """Whether this upload was under way, or one of its key was just beginning that may be it."""
 
 @final
 class KeyCheck:

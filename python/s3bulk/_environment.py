@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from typing import Any
 
 from s3bulk._default_session import read_default_session
 from s3bulk._identity import Files, StaticKeys, WebIdentity, find_identity, is_file
@@ -23,7 +24,11 @@ class Environment:
         session_token: Token of temporary keys.
         web_identity: Role to assume with a token from a file, in place of keys.
         profile: Named profile; `None` is the default one.
+        region: Region of a config that has none.
+        session: boto3's default session, where there was one.
+        credentials: Credentials of that session that refresh themselves, in place of keys.
         endpoint_url: Endpoint of a config that has none.
+        other_endpoints: Without any endpoint, AWS's for FIPS, for dual-stack or for acceleration are asked.
         ca_bundle: PEM file that replaces the trusted certificates.
         proxies: Proxies by scheme, and under `no` the hosts that are asked directly.
         max_attempts: Requests that one operation may cost.
@@ -34,7 +39,11 @@ class Environment:
     session_token: str | None = field(default=None, repr=False)
     web_identity: WebIdentity | None = None
     profile: str | None = None
+    region: str | None = None
+    session: Any = field(default=None, repr=False)
+    credentials: Any = field(default=None, repr=False)
     endpoint_url: str | None = None
+    other_endpoints: bool = False
     ca_bundle: str | None = None
     proxies: dict[str, str] = field(default_factory=dict, repr=False)
     max_attempts: int | None = None
@@ -58,9 +67,10 @@ def read_environment(*, static_keys: bool, own_endpoint: bool) -> Environment:
     files = _shared_files()
     settings = _profile_settings(files, profile)
     identity: StaticKeys | WebIdentity | None = None
-    if not static_keys:
+    if not static_keys and session.credentials is None:
         named = session.profile is not None
         identity = session.keys or find_identity(files, profile or "default", profile_was_named=named)
+    endpoint_url = None if own_endpoint else _endpoint(files, settings)
     keys = identity if isinstance(identity, StaticKeys) else None
     return Environment(
         access_key=None if keys is None else keys.access_key,
@@ -68,7 +78,11 @@ def read_environment(*, static_keys: bool, own_endpoint: bool) -> Environment:
         session_token=None if keys is None else keys.session_token,
         web_identity=identity if isinstance(identity, WebIdentity) else None,
         profile=profile,
-        endpoint_url=None if own_endpoint else _endpoint(files, settings),
+        region=_first_of(session.region, os.environ.get("AWS_DEFAULT_REGION"), settings.get("region")),
+        session=session.session,
+        credentials=None if static_keys else session.credentials,
+        endpoint_url=endpoint_url,
+        other_endpoints=not own_endpoint and endpoint_url is None and _wants_other_endpoints(settings),
         ca_bundle=_ca_bundle(settings),
         proxies=_proxies(),
         max_attempts=_max_attempts(settings),
@@ -77,6 +91,10 @@ def read_environment(*, static_keys: bool, own_endpoint: bool) -> Environment:
 
 def _first(*names: str) -> str | None:
     return next((os.environ[name] for name in names if name in os.environ), None)
+
+
+def _first_of(*values: str | None) -> str | None:
+    return next((value for value in values if value is not None), None)
 
 
 def _shared_files() -> Files:
@@ -134,6 +152,16 @@ def _endpoint(files: Files, settings: dict[str, str]) -> str | None:
         if name.strip() == "endpoint_url":
             return value.strip() or None
     return settings.get("endpoint_url") or None
+
+
+def _wants_other_endpoints(settings: dict[str, str]) -> bool:
+    of_s3 = (line.partition("=") for line in settings.get("s3", "").splitlines())
+    wanted = [
+        value for name, _, value in of_s3 if name.strip() in ("use_accelerate_endpoint", "use_dualstack_endpoint")
+    ]
+    for name in ("use_fips_endpoint", "use_dualstack_endpoint"):
+        wanted.append(os.environ.get(f"AWS_{name.upper()}", settings.get(name, "")))
+    return any(value.strip().lower() == "true" for value in wanted)
 
 
 def _ca_bundle(settings: dict[str, str]) -> str | None:

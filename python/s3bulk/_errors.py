@@ -63,7 +63,9 @@ def _service(failure: Failure) -> BaseException:
 
 def _at_endpoint(error_class: Callable[..., BaseException]) -> Callable[[Failure], BaseException]:
     def build(failure: Failure) -> BaseException:
-        return error_class(endpoint_url=_endpoint(failure), error=failure["message"])
+        error = error_class(endpoint_url=_endpoint(failure), error=failure["message"])
+        error.operation_name = failure.get("operation")  # type: ignore[attr-defined]
+        return error
 
     return build
 

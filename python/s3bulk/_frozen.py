@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import inspect
+import threading
 from typing import Any
 
 from s3bulk._settings import Refusal
@@ -36,6 +37,34 @@ class Credentials:
         ):
             raise Refusal("its credentials are none of botocore's")
         self.source: Any = credentials
+        # Threads that are in `__call__` now.
+        self._asking: set[int] = set()
+
+    def is_asked_here(self) -> bool:
+        """Whether this thread is just asking for the keys."""
+        return threading.get_ident() in self._asking
+
+    def check_not_asked_here(self) -> None:
+        """Looks whether the client is used to find the keys that this thread is just asking for.
+
+        A native transfer would need lanes that others keep until they have the keys.
+
+        Raises:
+            Refusal: It is. The client's own calls go on with the old keys.
+            botocore.exceptions.CredentialRetrievalError: And those hold no longer: a call would wait for itself.
+        """
+        if not self.is_asked_here():
+            return
+        import botocore.credentials
+        from botocore.exceptions import CredentialRetrievalError
+
+        source = self.source
+        refreshing = isinstance(source, botocore.credentials.RefreshableCredentials)
+        if refreshing and source.refresh_needed(source._mandatory_refresh_timeout):
+            raise CredentialRetrievalError(
+                provider=source.method, error_msg="to refresh the credentials the client is used that waits for them"
+            )
+        raise Refusal("its credentials are being refreshed with it")
 
     def __call__(self) -> Frozen:
         """The keys now.
@@ -48,7 +77,14 @@ class Credentials:
 
             raise NoCredentialsError
         before = getattr(self.source, "_expiry_time", None)
-        frozen: Any = self.source.get_frozen_credentials()
+        thread = threading.get_ident()
+        is_outermost = thread not in self._asking
+        self._asking.add(thread)
+        try:
+            frozen: Any = self.source.get_frozen_credentials()
+        finally:
+            if is_outermost:
+                self._asking.discard(thread)
         after = getattr(self.source, "_expiry_time", None)
         return frozen.access_key, frozen.secret_key, frozen.token, self._lasting(before, after)
 

@@ -51,6 +51,9 @@ _METHODS = (
     "head_object",
     "list_objects_v2",
     "get_paginator",
+)
+# boto3 adds these; a client of botocore's own has none.
+_ADDED_METHODS = (
     "download_fileobj",
     "download_file",
     "upload_fileobj",
@@ -82,10 +85,17 @@ def is_moto_on() -> bool:
 
 
 def is_boto3_factory_replaced() -> bool:
-    """Whether somebody has put another function in the place of `boto3.client`. boto3 is not imported to find out."""
-    boto3 = sys.modules.get("boto3")
+    """Whether somebody has put another function in the place of `boto3.client`, or of its session's method.
+
+    boto3 is not imported to find out.
+    """
+    boto3: Any = sys.modules.get("boto3")
     factory = getattr(boto3, "client", None)
-    return boto3 is not None and factory is not None and not _is_own(factory)
+    if factory is None:
+        return False
+    session = boto3.DEFAULT_SESSION
+    method = getattr(boto3.Session if session is None else type(session), "client", None)
+    return not _is_own(factory) or not _is_own(method) or "client" in getattr(session, "__dict__", {})
 
 
 def is_untouched(client: Any) -> bool:
@@ -119,6 +129,7 @@ def has_own_functions(client: Any) -> bool:
     session = endpoint.http_session
     parts: tuple[tuple[Any, type, tuple[str, ...]], ...] = (
         (client, type(client), _METHODS),
+        (client, type(client), tuple(name for name in _ADDED_METHODS if hasattr(client, name))),
         (endpoint, botocore.endpoint.Endpoint, _ENDPOINT_METHODS),
         (session, botocore.httpsession.URLLib3Session, ("send",)),
         (client._ruleset_resolver, botocore.regions.EndpointRulesetResolver, ("construct_endpoint",)),
@@ -143,8 +154,20 @@ def has_own_handlers(client: Any) -> bool:
     return all(label.startswith(_VARYING) for at in fresh for label in (now[at] - fresh[at]) + (fresh[at] - now[at]))
 
 
+def has_hooks(session: Any) -> bool:
+    """Whether a session of boto3's has handlers that are somebody's, which its next clients get. Any doubt is a yes."""
+    try:
+        return any("?" in labels for labels in _registered(session.events).values())
+    except Exception:  # Another botocore than those this was written for.
+        return True
+
+
 def _handlers(client: Any) -> dict[tuple[str, str], Counter[str]]:
-    registered = client.meta.events._emitter._handlers
+    return _registered(client.meta.events)
+
+
+def _registered(events: Any) -> dict[tuple[str, str], Counter[str]]:
+    registered = events._emitter._handlers
     return {
         (event, operation): Counter(
             _label(handler)

@@ -41,6 +41,15 @@ def is_plain_bucket(bucket: Any) -> bool:
     return isinstance(bucket, str) and re.search(_BUCKET, bucket) is not None
 
 
+# Directory buckets, multi-region access points, outposts and object lambdas: each has signatures of its own.
+_OTHER_SIGNATURE = r"--x-s3$|^arn:[^:]*:s3::|^arn:[^:]*:s3-"
+
+
+def needs_other_signature(bucket: Any) -> bool:
+    """Whether requests of the bucket are signed as the native half can't."""
+    return isinstance(bucket, str) and re.search(_OTHER_SIGNATURE, bucket) is not None
+
+
 def check_key(key: Any) -> None:
     """Refuses what is no key; one that is too long is left to the server.
 

@@ -108,26 +108,31 @@ def make_s3_client(config: S3ClientConfig) -> Any:
     replaced = replaced_factory_client(config)
     if replaced is not None:
         return replaced
-    _check_config(config)
+    _check_endpoint(config.endpoint_url)
+    _check_style(config.addressing_style)
     static_keys = bool(config.access_key and config.secret_key)
     endpoint_url: str | None = config.endpoint_url
     environment = read_environment(static_keys=static_keys, own_endpoint=endpoint_url is not None)
+    region: str | None = config.region
+    region = environment.region if region is None else region
+    _check_region(region)
+    half = Boto3Half(config, environment)
     web_identity = environment.web_identity
     native = NativeClient(
         endpoint_url=environment.endpoint_url if endpoint_url is None else endpoint_url,
-        region=config.region or "us-east-1",
+        region=region or "us-east-1",
         addressing_style=config.addressing_style or "auto",
         access_key=config.access_key if static_keys else environment.access_key,
         secret_key=config.secret_key if static_keys else environment.secret_key,
         session_token=environment.session_token,
         web_identity=None if web_identity is None else web_identity.parts(),
         profile=environment.profile,
+        credentials=half.credentials,
         ca_bundle=environment.ca_bundle,
         proxies=environment.proxies,
     )
-    client = Client(config, None, native, Boto3Half(config, environment))
-    attempts = environment.max_attempts
-    return client if attempts is None else client.with_options(TransferOptions(max_attempts=attempts))
+    client = Client(config, None, native, half)
+    return client if environment.max_attempts is None else client.with_options(TransferOptions())
 
 
 def rebuild_client(config: S3ClientConfig, options: Any) -> Any:
@@ -143,17 +148,24 @@ def _own_config(config: Any) -> S3ClientConfig:
     )
 
 
-def _check_config(config: Any) -> None:
-    """Refuses what boto3 refuses when it makes a client, whatever the annotations of the config say."""
-    if config.addressing_style not in ("auto", "path", "virtual", None):
+# boto3 refuses these when it makes a client, whatever the annotations of the config say.
+
+
+def _check_style(style: str | None) -> None:
+    if style not in ("auto", "path", "virtual", None):
         from botocore.exceptions import InvalidS3AddressingStyleError
 
-        raise InvalidS3AddressingStyleError(s3_addressing_style=config.addressing_style)
-    if config.region is not None and not re.match(_REGION, config.region):
+        raise InvalidS3AddressingStyleError(s3_addressing_style=style)
+
+
+def _check_region(region: str | None) -> None:
+    if region is not None and not re.match(_REGION, region):
         from botocore.exceptions import InvalidRegionError
 
-        raise InvalidRegionError(region_name=config.region)
-    url = config.endpoint_url
+        raise InvalidRegionError(region_name=region)
+
+
+def _check_endpoint(url: str | None) -> None:
     if url is not None and (re.match(_USER_INFO, url) or not re.match(_ENDPOINT, url, re.IGNORECASE)):
         if "@" in url:  # Not shown: it may be a password.
             raise ValueError(

@@ -56,6 +56,8 @@ class Client:
     def with_options(self, options: TransferOptions) -> Client:
         """The same connections and credentials with other limits.
 
+        Attempts that the options leave at their default are those of the environment (`AWS_MAX_ATTEMPTS`), if it says.
+
         Args:
             options: The limits of the new client's transfers.
 
@@ -64,6 +66,7 @@ class Client:
         """
         if not isinstance(options, TransferOptions):
             raise TypeError(f"options must be TransferOptions, not {type(options).__name__}")
+        options = self._boto3_half.under(options)
         return Client(self._config, options, self._native.with_options(options), self._boto3_half)
 
     def upload_folder(self, local_dir: str | os.PathLike[str], bucket: str, key_prefix: str) -> Report:
@@ -83,7 +86,9 @@ class Client:
         """
         check_bucket(bucket)
         path = path_of(local_dir)
-        through = self._boto3_half.in_the_way()
+        way, through = self._boto3_half.ways(bucket, self._options, up=True)
+        if way is not None:
+            return way.upload_folder(path, key_prefix)
         if through is not None:
             return plain.upload_folder(through, path, bucket, key_prefix)
         with self._boto3_half.error_classes():
@@ -108,7 +113,9 @@ class Client:
         """
         check_bucket(bucket)
         path = path_of(local_dir)
-        through = self._boto3_half.in_the_way()
+        way, through = self._boto3_half.ways(bucket, self._options, up=False)
+        if way is not None:
+            return way.download_prefix(key_prefix, path)
         if through is not None:
             return plain.download_prefix(through, bucket, key_prefix, path, self.options.durable)
         with self._boto3_half.error_classes():
@@ -141,7 +148,7 @@ class Client:
         """
         from s3bulk import _boto3_files  # not needed to import s3bulk
 
-        through = self._boto3_half.in_the_way()
+        through = self._boto3_half.in_the_way(Bucket)
         native = through is None and not Callback and Config is None
         if native and _boto3_files.can_upload(Filename, Bucket, Key, ExtraArgs):
             _boto3_files.upload(self._native, Filename, Bucket, Key, ExtraArgs)
@@ -169,11 +176,11 @@ class Client:
 
         Raises:
             botocore.exceptions.ClientError: S3 answered with an error; code `404` where there is no such object.
-            boto3.exceptions.RetriesExceededError: The body was cut each time.
+            boto3.exceptions.RetriesExceededError: The body was cut, or came too late, each time.
         """
         from s3bulk import _boto3_files  # not needed to import s3bulk
 
-        through = self._boto3_half.in_the_way()
+        through = self._boto3_half.in_the_way(Bucket)
         native = through is None and not Callback and Config is None
         if native and _boto3_files.can_download(Filename, Bucket, Key, ExtraArgs):
             with self._boto3_half.error_classes():

@@ -15,7 +15,8 @@ class S3ClientConfig:
 
     Attributes:
         endpoint_url: Endpoint with scheme, `http://localhost:9000` for example. `None` means AWS's own for the region.
-        region: Region that requests are signed for, `eu-central-1` for example.
+        region: Region that requests are signed for, `eu-central-1` for example. `None` means that of the environment or
+            its profile, as in boto3, else `us-east-1`.
         addressing_style: `"path"`, `"virtual"` (bucket in the host name) or `"auto"`: botocore's rule, which is path
             style wherever an endpoint is given.
         access_key: Static access key; used only together with `secret_key`. Without the two the default chain is asked:

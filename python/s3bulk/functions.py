@@ -33,7 +33,7 @@ def ensure_bucket_exists(s3_client: Any, bucket: str, region: str) -> None:
         botocore.exceptions.ClientError: HeadBucket failed with anything but "not found", or the bucket can't be made.
     """
     check_bucket(bucket)
-    through = _through(s3_client)
+    through = _through(s3_client, bucket)
     if through is not None:
         plain.ensure_bucket_exists(through, bucket, region)
         return
@@ -173,10 +173,10 @@ def download_prefix_to_folder(
     return plain.download_prefix(through, bucket, key_prefix, path, is_durable(s3_client)).done
 
 
-def _through(s3_client: Any) -> Any:
+def _through(s3_client: Any, bucket: str) -> Any:
     """What plain calls are made on; `None` where our own client works natively."""
     if is_own(s3_client):
-        return s3_client._boto3_half.in_the_way()
+        return s3_client._boto3_half.in_the_way(bucket)
     client = unlimited(s3_client)
     is_boto3_client(client)  # a TypeError for what can't be called
     return client
@@ -185,7 +185,7 @@ def _through(s3_client: Any) -> Any:
 def _ways(s3_client: Any, bucket: str, *, up: bool) -> tuple[NativeWay | None, Any]:
     """The native way of a boto3 client; or what plain calls are made on; or neither, where our own works natively."""
     if is_own(s3_client):
-        return None, s3_client._boto3_half.in_the_way()
+        return s3_client._boto3_half.ways(bucket, s3_client._options, up=up)
     from s3bulk._way import ways  # botocore comes in with it
 
     return ways(s3_client, bucket, up=up)

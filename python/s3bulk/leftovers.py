@@ -61,7 +61,7 @@ def abort_incomplete_uploads(
     """
     check_bucket(bucket)
     seconds = _seconds("older_than", older_than)
-    through = s3_client._boto3_half.in_the_way() if is_own(s3_client) else unlimited(s3_client)
+    through = s3_client._boto3_half.in_the_way(bucket) if is_own(s3_client) else unlimited(s3_client)
     if through is not None:
         return _abort_through(through, bucket, key_prefix, older_than, dry_run)
     with s3_client._boto3_half.error_classes():
@@ -116,12 +116,16 @@ def _abort_through(
     """The same by plain calls."""
     name = key_prefix.strip("/")
     latest = datetime.now(timezone.utc) - older_than
+    # One may end while it is listed, and another begin.
+    before = _core.UploadsUnderWay()
+    listed = list(_listed(s3_client, bucket, name))
+    after = _core.UploadsUnderWay()
     found = [
         upload
-        for upload in _listed(s3_client, bucket, name)
+        for upload in listed
         if (not name or upload.key == name or upload.key.startswith(f"{name}/"))
         and upload.initiated <= latest
-        and not _core.is_upload_under_way(bucket, upload.key, upload.upload_id)
+        and not any(known.includes(bucket, upload.key, upload.upload_id) for known in (before, after))
     ]
     return found if dry_run else [upload for upload in found if _abort(s3_client, bucket, upload)]
 

@@ -4,6 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::ecs::EcsCredentialsProvider;
+use aws_config::imds::credentials::ImdsCredentialsProvider;
+use aws_config::meta::credentials::CredentialsProviderChain;
+use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::web_identity_token::{StaticConfiguration, WebIdentityTokenCredentialsProvider};
 use aws_credential_types::Credentials;
@@ -89,9 +93,10 @@ impl CredentialCache {
                 Some(Known::new(Credentials::new(access_key, secret_key.expose(), token, None, "s3bulk")))
             }
             CredentialSource::Anonymous => Some(Known::anonymous()),
-            CredentialSource::DefaultChain { .. } | CredentialSource::WebIdentity { .. } | CredentialSource::Caller => {
-                None
-            }
+            CredentialSource::DefaultChain { .. }
+            | CredentialSource::ProfileChain { .. }
+            | CredentialSource::WebIdentity { .. }
+            | CredentialSource::Caller => None,
         };
         Arc::new(Self {
             source,
@@ -162,7 +167,9 @@ impl CredentialCache {
 
     async fn ask(&self) -> Result<Known> {
         match &self.source {
-            CredentialSource::DefaultChain { .. } | CredentialSource::WebIdentity { .. } => {}
+            CredentialSource::DefaultChain { .. }
+            | CredentialSource::ProfileChain { .. }
+            | CredentialSource::WebIdentity { .. } => {}
             CredentialSource::Caller => {
                 let keys = self.desk.ask().await;
                 return keys.map(Known::of_caller).ok_or_else(|| {
@@ -201,6 +208,17 @@ impl CredentialCache {
                 };
                 let builder = WebIdentityTokenCredentialsProvider::builder().configure(&config);
                 Box::new(builder.static_configuration(session).build())
+            }
+            CredentialSource::ProfileChain { profile } => {
+                // Named in any case: else the SDK would look for the name in the environment again.
+                let profile = profile.as_deref().unwrap_or("default");
+                let profile = ProfileFileCredentialsProvider::builder().configure(&config).profile_name(profile);
+                let container = EcsCredentialsProvider::builder().configure(&config);
+                let instance = ImdsCredentialsProvider::builder().configure(&config);
+                let chain = CredentialsProviderChain::first_try("Profile", profile.build())
+                    .or_else("EcsContainer", container.build())
+                    .or_else("Ec2InstanceMetadata", instance.build());
+                Box::new(chain)
             }
             CredentialSource::DefaultChain { profile: Some(profile) } => {
                 let builder = DefaultCredentialsChain::builder().region(region).configure(config);

@@ -22,11 +22,17 @@ pub struct Keys {
     pub lasting: Option<Duration>,
 }
 
-/// A question for keys. All who wait get it, and whoever takes it first answers.
+/// A question for keys. All who wait get it, who comes while it is open too, and whoever takes it first answers.
 #[derive(Clone)]
 pub struct Question(Arc<Mutex<Option<oneshot::Sender<Keys>>>>);
 
 impl Question {
+    /// Whether it still wants an answer.
+    pub fn is_open(&self) -> bool {
+        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sender.as_ref().is_some_and(|sender| !sender.is_closed())
+    }
+
     /// What takes the answer; `None` when somebody else answers.
     pub fn take(&self) -> Option<oneshot::Sender<Keys>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -45,6 +51,8 @@ pub struct Desk {
 struct Callers {
     arrived: u64,
     waiting: Vec<(u64, Put)>,
+    /// What was asked last.
+    asked: Option<Question>,
 }
 
 impl fmt::Debug for Desk {
@@ -60,11 +68,15 @@ pub struct Asked {
 }
 
 impl Desk {
-    /// Counts a caller in; `put` hands a question over without waiting.
+    /// Counts a caller in; `put` hands a question over without waiting. One that is open comes at once: who got it before
+    /// may be waiting for this very caller.
     pub fn arrive(&self, put: impl Fn(Question) + Send + 'static) -> Asked {
         let mut callers = lock(&self.callers);
         let number = callers.arrived;
         callers.arrived += 1;
+        if let Some(open) = callers.asked.as_ref().filter(|question| question.is_open()) {
+            put(open.clone());
+        }
         callers.waiting.push((number, Box::new(put)));
         Asked { callers: self.callers.clone(), number }
     }
@@ -75,13 +87,14 @@ impl Desk {
             let (sender, receiver) = oneshot::channel();
             {
                 let question = Question(Arc::new(Mutex::new(Some(sender))));
-                let callers = lock(&self.callers);
+                let mut callers = lock(&self.callers);
                 if callers.waiting.is_empty() {
                     return None;
                 }
                 callers.waiting.iter().for_each(|(_, put)| put(question.clone()));
+                callers.asked = Some(question);
             }
-            // Without an answer whoever took the question has gone, and the others are asked.
+            // Without an answer whoever took the question has gone, or all have; others are asked.
             if let Ok(keys) = receiver.await {
                 return Some(keys);
             }
@@ -95,7 +108,10 @@ impl Drop for Asked {
         let gone = {
             let mut callers = lock(&self.callers);
             let at = callers.waiting.iter().position(|(number, _)| *number == self.number);
-            at.map(|at| callers.waiting.remove(at))
+            let gone = at.map(|at| callers.waiting.remove(at));
+            // The last one takes the question along: nobody is left to answer it.
+            let unanswered = callers.waiting.is_empty().then(|| callers.asked.take());
+            (gone, unanswered)
         };
         drop(gone);
     }
@@ -150,6 +166,35 @@ mod tests {
         };
         let (found, ()) = tokio::join!(desk.ask(), answer);
         assert_eq!(found.unwrap().access_key, "second");
+    }
+
+    #[tokio::test]
+    async fn who_comes_while_a_question_is_open_can_answer_it() {
+        let desk = Desk::default();
+        let (_first, first) = arrive(&desk);
+        let answer = async {
+            let seen = received(&first).await;
+            assert!(seen.is_open());
+            let (_second, second) = arrive(&desk);
+            assert!(received(&second).await.take().unwrap().send(keys("second")).is_ok());
+            assert!(!seen.is_open());
+            let (_third, third) = arrive(&desk);
+            assert!(third.try_recv().is_err());
+        };
+        let (found, ()) = tokio::join!(desk.ask(), answer);
+        assert_eq!(found.unwrap().access_key, "second");
+    }
+
+    #[tokio::test]
+    async fn an_open_question_ends_with_the_last_who_could_answer_it() {
+        let desk = Desk::default();
+        let (first, questions) = arrive(&desk);
+        let leave = async {
+            drop(received(&questions).await);
+            drop(first);
+        };
+        let (found, ()) = tokio::join!(desk.ask(), leave);
+        assert!(found.is_none());
     }
 
     #[tokio::test]

@@ -125,7 +125,7 @@ impl Drop for NativeClient {
 impl NativeClient {
     #[new]
     #[pyo3(signature = (*, endpoint_url, region, addressing_style, access_key, secret_key, session_token, web_identity,
-                        profile, ca_bundle, proxies))]
+                        profile, credentials, ca_bundle, proxies))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of the one place that makes clients")]
     fn new(
         py: Python<'_>,
@@ -137,10 +137,12 @@ impl NativeClient {
         session_token: Option<String>,
         web_identity: Option<(PathBuf, String, Option<String>)>,
         profile: Option<String>,
+        credentials: Option<Py<PyAny>>,
         ca_bundle: Option<PathBuf>,
         mut proxies: HashMap<String, String>,
     ) -> PyResult<Self> {
-        let credentials = match (access_key, secret_key, web_identity) {
+        let source = match (access_key, secret_key, web_identity) {
+            _ if credentials.is_some() => CredentialSource::Caller,
             (Some(access_key), Some(secret_key), _) => CredentialSource::Static {
                 access_key,
                 secret_key: Secret::new(secret_key),
@@ -149,7 +151,7 @@ impl NativeClient {
             (_, _, Some((token_file, role_arn, session_name))) => {
                 CredentialSource::WebIdentity { token_file, role_arn, session_name }
             }
-            _ => CredentialSource::DefaultChain { profile },
+            _ => CredentialSource::ProfileChain { profile },
         };
         let proxies = Proxies {
             http: proxies.remove("http").map(Secret::new),
@@ -159,11 +161,18 @@ impl NativeClient {
         let build = || {
             let addressing_style = AddressingStyle::from_name(addressing_style)?;
             let adopted = None;
-            let config =
-                ClientConfig { endpoint_url, region, addressing_style, credentials, ca_bundle, proxies, adopted };
+            let config = ClientConfig {
+                endpoint_url,
+                region,
+                addressing_style,
+                credentials: source,
+                ca_bundle,
+                proxies,
+                adopted,
+            };
             let options = TransferOptions::default();
             let engine = Engine::new(Client::new(config.clone(), options.clone())?);
-            Ok(Self::assemble(config, options, None, engine))
+            Ok(Self::assemble(config, options, credentials, engine))
         };
         build().map_err(|error: Error| to_python(py, &error, None))
     }
@@ -328,8 +337,18 @@ impl NativeClient {
     }
 }
 
-/// Whether a client of this process has the upload under way.
-#[pyfunction]
-pub fn is_upload_under_way(bucket: &str, key: &str, upload_id: &str) -> bool {
-    crate::transfer::UploadsUnderWay::now().includes(bucket, key, upload_id)
+/// The multipart uploads that clients of this process had under way at one moment.
+#[pyclass(frozen, module = "s3bulk._core")]
+pub struct UploadsUnderWay(crate::transfer::UploadsUnderWay);
+
+#[pymethods]
+impl UploadsUnderWay {
+    #[new]
+    fn now() -> Self {
+        Self(crate::transfer::UploadsUnderWay::now())
+    }
+
+    fn includes(&self, bucket: &str, key: &str, upload_id: &str) -> bool {
+        self.0.includes(bucket, key, upload_id)
+    }
 }

@@ -28,7 +28,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<local::PyKeyCheck>()?;
     module.add_function(wrap_pyfunction!(local::walk_folder, module)?)?;
     module.add_function(wrap_pyfunction!(local::remove_stale_files, module)?)?;
-    module.add_function(wrap_pyfunction!(client::is_upload_under_way, module)?)?;
+    module.add_class::<client::UploadsUnderWay>()?;
     let py = module.py();
     let after_fork = wrap_pyfunction!(runtime::after_fork_in_child, module)?;
     let arguments = pyo3::types::PyDict::new(py);

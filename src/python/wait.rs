@@ -187,9 +187,11 @@ impl<T: Send> Waiting<T> {
                     let _cancelled_meanwhile = answer.send(caller.content_type(&name)?);
                 }
                 Ok(Note::Credentials(question)) => {
-                    // Somebody else who waits may have been quicker.
-                    if let Some(answer) = question.take()
+                    // Taken only when the answer is there: to find it Python may begin another transfer of this client,
+                    // which gets the question too. Somebody else who waits may have been quicker.
+                    if question.is_open()
                         && let Some(keys) = caller.credentials()?
+                        && let Some(answer) = question.take()
                     {
                         let _cancelled_meanwhile = answer.send(keys);
                     }

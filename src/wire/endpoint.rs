@@ -152,11 +152,16 @@ impl Endpoints {
         regions.get(bucket).unwrap_or(&self.config.region).clone()
     }
 
+    /// Whether the caller has named the place itself: from there nobody is sent elsewhere, only signed for another region.
+    pub fn is_fixed(&self) -> bool {
+        self.config.endpoint_url.is_some()
+    }
+
     /// Remembers where a bucket really is, once: two places that name each other must not send us to and fro. False when
-    /// that can't help. With an endpoint of the caller's own nothing is followed: it names the place itself. What is
-    /// known already helps too: another request has learned it since the one that failed was signed.
+    /// that can't help. What is known already helps too: another request has learned it since the one that failed was
+    /// signed.
     pub fn learn_region(&self, bucket: &str, region: &str) -> bool {
-        if self.config.endpoint_url.is_some() || self.config.adopted.is_some() || region.is_empty() {
+        if self.config.adopted.is_some() || region.is_empty() {
             return false;
         }
         {
@@ -271,7 +276,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_region_is_learned_and_only_for_awss_own_endpoints() {
+    async fn a_region_is_learned_and_a_place_of_the_callers_own_stays() {
         let aws = endpoints(None, "us-east-1", AddressingStyle::Auto);
         assert!(aws.target("bucket").await.is_ok());
         assert!(aws.learn_region("bucket", "eu-west-1"));
@@ -284,7 +289,10 @@ mod tests {
         assert_eq!((target.region.as_str(), target.is_https()), ("eu-west-1", true));
         assert!(aws.moved_from("bucket", "https://bucket.s3.us-east-1.amazonaws.com").await);
         assert!(!aws.moved_from("bucket", "https://bucket.s3.eu-west-1.amazonaws.com").await);
-        assert!(!endpoints(Some("http://h"), "us-east-1", AddressingStyle::Auto).learn_region("b", "eu-west-1"));
+        let own = endpoints(Some("http://h"), "us-east-1", AddressingStyle::Auto);
+        assert!((own.is_fixed(), aws.is_fixed()) == (true, false) && own.learn_region("b", "eu-west-1"));
+        let target = own.target("b").await.unwrap();
+        assert_eq!((target.region.as_str(), target.endpoint().as_str()), ("eu-west-1", "http://h"));
     }
 
     #[tokio::test]

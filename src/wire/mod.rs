@@ -117,8 +117,12 @@ impl Wire {
                 }
             }
             Class::WrongRegion(region) => {
-                let helps = self.endpoints.learn_region(bucket, &region)
+                let is_fixed = self.endpoints.is_fixed();
+                let helps = (!is_fixed || error.status() == Some(400))
+                    && self.endpoints.learn_region(bucket, &region)
                     && match &error.context().endpoint {
+                        // The same place with another signature, as in boto3.
+                        Some(_) if is_fixed => true,
                         Some(asked) => self.endpoints.moved_from(bucket, asked).await,
                         None => error.status() != Some(403),
                     };

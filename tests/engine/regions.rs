@@ -181,6 +181,36 @@ async fn from_an_endpoint_of_ones_own_nobody_is_sent_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_of_ones_own_that_is_in_another_region_is_signed_for_it() {
+    for answer in [in_eu(400, "AuthorizationHeaderMalformed"), in_eu(400, "400").empty()] {
+        let how = format!("{answer:?}");
+        let script = Script::new().rule(Rule::new("elsewhere").first(1).then(answer));
+        let (rig, names) = named(script, Some("http://s3.test"), AddressingStyle::Path);
+        let bytes = content(LARGE);
+        rig.upload(&bytes).await.unwrap();
+        watched(rig.engine.client().head_bucket("bucket")).await.unwrap();
+        assert!(rig.server.object("bucket", "key").unwrap().bytes == bytes, "{how}");
+        let requests = rig.server.requests();
+        let signed_for = |region: &str| {
+            let scope = format!("/{region}/s3/");
+            requests.iter().filter(|request| request.header("authorization").unwrap().contains(&scope)).count()
+        };
+        assert_eq!((signed_for("us-east-1"), signed_for("eu-west-1")), (1, requests.len() - 1), "{how}");
+        assert!(names.lock().unwrap().iter().all(|name| name == "s3.test"), "{how}");
+        rig.assert_clean().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_region_that_an_endpoint_of_ones_own_names_again_and_again_is_an_error() {
+    let script = Script::new().rule(Rule::new("elsewhere").then(in_eu(400, "AuthorizationHeaderMalformed")));
+    let (rig, _) = named(script, Some("http://s3.test"), AddressingStyle::Path);
+    let error = rig.upload(b"x").await.unwrap_err();
+    assert_eq!((error.status(), rig.server.fired("elsewhere")), (Some(400), 2), "{error}");
+    assert!(error.to_string().contains("eu-west-1"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_bucket_goes_into_the_hosts_name_where_that_is_wanted() {
     for (endpoint, tls, host) in
         [("http://s3.test:81", false, "bucket.s3.test:81"), ("https://s3.test", true, "bucket.s3.test")]

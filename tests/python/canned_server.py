@@ -23,6 +23,7 @@ class Answer:
         headers: Headers beside `Content-Length`.
         missing: Bytes that are announced beyond the body and never sent.
         reset: No answer at all: the connection is reset.
+        hangs: Where the answer stops until the client hangs up: before its "head", or after the "body" that there is.
     """
 
     status: int = 200
@@ -30,6 +31,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     missing: int = 0
     reset: bool = False
+    hangs: str = ""
 
 
 class CannedServer:
@@ -66,6 +68,9 @@ def canned_server(tls: ssl.SSLContext | None = None) -> Iterator[CannedServer]:
                 # SO_LINGER with no time: RST in the place of FIN.
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 return
+            if answer.hangs == "head":
+                self.rfile.read(1)
+                return
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
@@ -75,6 +80,8 @@ def canned_server(tls: ssl.SSLContext | None = None) -> Iterator[CannedServer]:
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(answer.body)
+                if answer.hangs == "body":
+                    self.rfile.read(1)
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_CONNECT = _answer
 

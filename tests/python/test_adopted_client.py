@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import botocore.awsrequest
+import botocore.session
 import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
@@ -98,6 +99,36 @@ def test_no_request_is_botocores(recording: RecordingServer, folder: Path) -> No
     assert [request.method for request in recording.requests] == ["PUT", "PUT", "HEAD", "GET", "GET", "GET"]
     assert not any(request.is_from_botocore for request in recording.requests)
     assert {(request.access_key, request.region) for request in recording.requests} == {("key", "us-east-1")}
+
+
+def test_what_applications_set_up_otherwise_stays_native(recording: RecordingServer, folder: Path) -> None:
+    settings: dict[str, dict[str, Any]] = {
+        "keepalive": {"tcp_keepalive": True},
+        "host prefix": {"inject_host_prefix": False},
+        "validation": {"parameter_validation": False},
+        "pool": {"max_pool_connections": 100},
+        "adaptive": {"retries": {"mode": "adaptive", "max_attempts": 2}},
+        "regional": {"s3": {"us_east_1_regional_endpoint": "regional"}},
+        "path": {"s3": {"addressing_style": "path"}},
+    }
+    for name, settled in settings.items():
+        recording.requests.clear()
+        move_all(client_at(recording, settled), "b", folder)
+        assert len(recording.requests) == 6, name
+        assert not any(request.is_from_botocore for request in recording.requests), name
+
+
+def test_a_client_of_botocores_own_is_native(recording: RecordingServer, folder: Path) -> None:
+    client = botocore.session.get_session().create_client(
+        "s3",
+        region_name="us-east-1",
+        endpoint_url=recording.endpoint_url,
+        aws_access_key_id="key",
+        aws_secret_access_key="secret",
+    )
+    assert not hasattr(client, "download_fileobj")
+    move_all(client, "b", folder)
+    assert not any(request.is_from_botocore for request in recording.requests)
 
 
 def test_there_is_one_native_client_for_each_boto3_client(moto: Server) -> None:
@@ -362,6 +393,10 @@ def test_a_bucket_is_where_botocore_looks_for_it(endpoint: str | None, s3: Any, 
         ({"signature_version": "s3v4", "client_cert": "/no/such/file"}, "bucket"),
         ({"signature_version": "s3v4", "proxies": {"http": "socks5://h:1"}}, "bucket"),
         ({"signature_version": "s3v4"}, "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap"),
+        ({"signature_version": "s3v4"}, "arn:aws:s3-outposts:us-east-1:123456789012:outpost/op-01/accesspoint/name"),
+        ({"signature_version": "s3v4"}, "arn:aws:s3-object-lambda:us-east-1:123456789012:accesspoint/name"),
+        ({"signature_version": "s3v4-query"}, "bucket"),
+        ({"signature_version": "s3v4", "proxies_config": {"proxy_use_forwarding_for_https": True}}, "bucket"),
     ],
 )
 def test_what_is_not_native_goes_through_the_client(

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
+import botocore.session
 import pytest
 from botocore.credentials import Credentials, RefreshableCredentials
-from botocore.exceptions import NoCredentialsError
-from s3bulk import TransferOptions, upload_file, upload_folder, with_options
+from botocore.exceptions import CredentialRetrievalError, NoCredentialsError
+from s3bulk import S3ClientConfig, TransferOptions, make_s3_client, upload_file, upload_folder, with_options
 from s3bulk._frozen import Credentials as Frozen
 from s3bulk._settings import Refusal
 from s3bulk._way import ways
@@ -81,6 +83,92 @@ def test_credentials_are_refreshed_during_a_transfer_on_the_callers_thread(
     assert len(set(keys)) > 2
     assert keys == sorted(keys, key=lambda key: int(key.removeprefix("key")))
     assert set(counting.threads) == {threading.get_ident()}
+
+
+class Using(Counting):
+    """Uses the client whenever it is asked for keys, as a wrapper that keeps a log of its refreshes in S3 would."""
+
+    def __init__(self, first: float, later: float) -> None:
+        super().__init__(first)
+        self._later = later
+        self.client: Any = None
+        self.path = Path()
+        self.in_another_thread = False
+        self.failures: list[BaseException] = []
+
+    def metadata(self) -> dict[str, str]:
+        if self.client is not None:
+            client, self.client, self.lifetime = self.client, None, self._later
+            if self.in_another_thread:
+                thread = threading.Thread(target=self._use, args=(client,))
+                thread.start()
+                thread.join()
+            else:
+                self._use(client)
+        return super().metadata()
+
+    def _use(self, client: Any) -> None:
+        try:
+            upload_file(client, self.path, "b", "log")
+        except Exception as failure:
+            self.failures.append(failure)
+
+
+@pytest.mark.parametrize("in_another_thread", [False, True], ids=["same thread", "another thread"])
+def test_a_refresh_may_use_the_client_itself(
+    in_another_thread: bool, recording: RecordingServer, tmp_path: Path
+) -> None:
+    # So long before the end botocore gives out the old keys to who asks while others refresh.
+    using = Using(800, 3600)
+    client = _client(recording, using.credentials())
+    write_all(tmp_path, {"log": b"x", **{f"folder/{number}": b"y" for number in range(3)}})
+    using.client, using.path, using.in_another_thread = client, tmp_path / "log", in_another_thread
+    one_lane = TransferOptions(max_concurrency=1)
+    assert upload_folder(with_options(client, one_lane), tmp_path / "folder", "b", "p") == ["p/0", "p/1", "p/2"]
+    assert using.failures == []
+    assert sorted(recording.objects) == ["b/log", "b/p/0", "b/p/1", "b/p/2"]
+    assert recording.requests[0].access_key == "key1"
+    upload_folder(client, tmp_path / "folder", "b", "again")
+    assert recording.requests[-1].access_key == "key2"
+
+
+def test_a_refresh_that_waits_for_itself_is_an_error(recording: RecordingServer, tmp_path: Path) -> None:
+    using = Using(300, 3600)  # botocore makes everybody wait for new keys: its own calls would do so for ever
+    client = _client(recording, using.credentials())
+    write_all(tmp_path, {"f": b"x"})
+    using.client, using.path = client, tmp_path / "f"
+    upload_file(client, tmp_path / "f", "b", "k")
+    (failure,) = using.failures
+    assert isinstance(failure, CredentialRetrievalError)
+    assert "the client is used that waits for them" in str(failure)
+    assert list(recording.objects) == ["b/k"]
+    assert [request.access_key for request in recording.requests] == ["key2"]
+
+
+def test_our_client_asks_the_default_sessions_credentials_again(
+    recording: RecordingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting = Counting(4)
+    inner: Any = botocore.session.get_session()
+    inner._credentials = counting.credentials()
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", boto3.session.Session(botocore_session=inner))
+    client = make_s3_client(S3ClientConfig(recording.endpoint_url, "us-east-1"))
+    write_all(tmp_path, {str(number): b"x" for number in range(8)})
+    recording.delay = 0.2
+    client.with_options(TransferOptions(max_concurrency=1)).upload_folder(tmp_path, "b", "p")
+    keys = [request.access_key for request in recording.requests]
+    assert len(set(keys)) > 1
+    assert set(counting.threads) == {threading.get_ident()}
+    assert not any(request.is_from_botocore for request in recording.requests)
+    # Its refresh may use the client as well.
+    using = Using(800, 3600)
+    inner._credentials = using.credentials()
+    make_s3_client.cache_clear()
+    client = make_s3_client(S3ClientConfig(recording.endpoint_url, "us-east-1"))
+    using.client, using.path = client, tmp_path / "0"
+    client.upload_folder(tmp_path, "b", "p")
+    assert using.failures == []
+    assert recording.objects["b/log"] == b"x"
 
 
 def test_an_expired_token_makes_the_client_refresh(recording: RecordingServer, tmp_path: Path) -> None:

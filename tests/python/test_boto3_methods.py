@@ -14,6 +14,7 @@ import boto3
 import pytest
 from boto3.exceptions import RetriesExceededError
 from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
 from botocore.stub import ANY, Stubber
 from s3bulk import Client, TransferOptions
 
@@ -151,6 +152,7 @@ def test_what_is_special_about_a_download_is_as_in_boto3(
     assert found[1] == found[0]
 
 
+@pytest.mark.needs("show that an object came in parts")
 def test_a_callback_and_a_transfer_config_are_boto3s(own: Any, judge: Any, bucket: str, tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(bytes(6 << 20))
     config, lock = TransferConfig(multipart_threshold=5 << 20, multipart_chunksize=5 << 20), threading.Lock()
@@ -192,6 +194,39 @@ def test_a_body_that_stays_cut_is_boto3s_error(tmp_path: Path) -> None:
         assert found[1] == "ResponseStreamingError"
         assert _went_natively(own)
         assert any(method == "GET" for method, _, _ in canned.requests), "it was the body that was cut"
+    assert files_below(tmp_path) == {}
+
+
+_OBJECT = {"ETag": '"e"', "Content-Length": "10"}
+# What goes wrong: the answers to HEAD and to GET.
+_BROKEN: dict[str, tuple[Answer, Answer]] = {
+    "HEAD unanswered": (Answer(hangs="head"), Answer()),
+    "GET unanswered": (Answer(200, b"", _OBJECT), Answer(hangs="head")),
+    "a body that stops": (Answer(200, b"", _OBJECT), Answer(200, b"123", _OBJECT, hangs="body")),
+    "a body that is cut": (Answer(200, b"", _OBJECT), Answer(200, b"123", _OBJECT, missing=7)),
+    "HEAD reset": (Answer(reset=True), Answer()),
+    "GET reset": (Answer(200, b"", _OBJECT), Answer(reset=True)),
+}
+
+
+@pytest.mark.parametrize("case", _BROKEN)
+def test_a_download_that_breaks_off_is_boto3s_error(case: str, tmp_path: Path) -> None:
+    head, get = _BROKEN[case]
+    once = TransferConfig(num_download_attempts=1)
+    with canned_server() as canned:
+        canned.answer = lambda method, path: head if method == "HEAD" else get
+        server = Server("canned", canned.endpoint_url, "key", "secret")
+        retries: Any = {"total_max_attempts": 1, "mode": "legacy"}
+        theirs = boto3_client(server, config=Config(read_timeout=0.3, retries=retries))
+        ours = client_of("own", server).with_options(TransferOptions(max_attempts=1, read_timeout=0.3))
+        with pytest.raises(Exception) as expected:  # noqa: PT011 - which one it is is what is compared
+            theirs.download_file("bucket", "k", str(tmp_path / "f"), Config=once)
+        asked = len(canned.requests)
+        with pytest.raises(type(expected.value)) as caught:
+            ours.download_file("bucket", "k", str(tmp_path / "f"))
+        assert type(caught.value) is type(expected.value)
+        assert [method for method, _, _ in canned.requests[asked:]] == [each for each, _, _ in canned.requests[:asked]]
+        assert _went_natively(ours)
     assert files_below(tmp_path) == {}
 
 

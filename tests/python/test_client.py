@@ -13,6 +13,7 @@ from unittest import mock
 
 import boto3
 import pytest
+from boto3.s3.transfer import S3Transfer
 from botocore.exceptions import ClientError
 from botocore.stub import ANY, Stubber
 from moto import mock_aws
@@ -227,3 +228,41 @@ def test_a_replaced_boto3_factory_makes_the_client(monkeypatch: pytest.MonkeyPat
     }
     upload_file(client, folder / "f", "b", "k")
     client.put_object.assert_called_once()
+
+
+@pytest.mark.parametrize("target", ["boto3.Session", "boto3.Session.client", "boto3.DEFAULT_SESSION"])
+def test_a_replaced_session_makes_the_client(target: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    with mock.patch(target):
+        client = make_s3_client(S3ClientConfig("http://127.0.0.1:1", "us-east-1", "path", "key", "secret"))
+        upload_file(client, folder / "f", "b", "k")
+    client.put_object.assert_called_once()
+
+
+def test_hooks_of_the_default_session_see_transfers(
+    own: Any, bucket: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    boto3.setup_default_session()
+    session: Any = boto3.DEFAULT_SESSION
+    seen: list[str] = []
+    session.events.register("before-send.s3.PutObject", lambda request, **other: seen.append(request.url))
+    make_s3_client.cache_clear()
+    client = make_s3_client(own.config)
+    upload_file(client, folder / "f", bucket, "k")
+    assert seen == [f"{own.config.endpoint_url}/{bucket}/k"]
+    # One that registers too late is not copied by boto3 either.
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    boto3.setup_default_session()
+    session = boto3.DEFAULT_SESSION
+    make_s3_client.cache_clear()
+    client = make_s3_client(own.config)
+    session.events.register("before-send.s3.PutObject", lambda request, **other: seen.append(request.url))
+    upload_file(client, folder / "f", bucket, "k")
+    assert len(seen) == 1
+
+
+def test_boto3s_own_transfers_leave_nothing_in_the_way(own: Any, bucket: str, folder: Path, judge: Any) -> None:
+    S3Transfer(own).upload_file(str(folder / "f"), bucket, "k")
+    assert stored(judge, bucket) == {"k": b"body"}
+    assert own._boto3_half.in_the_way() is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError, SSLError
+from botocore.exceptions import ClientError, EndpointConnectionError, InvalidRegionError, SSLError
 from s3bulk import S3ClientConfig, TransferOptions, make_s3_client, upload_file, with_options
 from s3bulk._environment import read_environment
 
@@ -17,6 +18,7 @@ from tests.identities import front
 from tests.identities.proxy import tunnel_proxy
 from tests.python.conftest import boto3_client, new_bucket
 from tests.servers import Server, rclone_server
+from tests.servers.recording import recording_server
 
 Put = Callable[[Any, str, Path], Any]
 
@@ -163,6 +165,108 @@ def test_options_of_the_caller_win_over_the_environments_attempts(file: Path, mo
         with pytest.raises(ClientError):
             upload_file(with_options(client, TransferOptions(max_attempts=2)), file, "bucket", "k")
         assert len(s3.requests) == 2
+
+
+def test_other_options_leave_the_environments_attempts_as_they_are(
+    put: Put, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
+    monkeypatch.setenv("AWS_RETRY_MODE", "standard")
+    with front(broken=True) as s3:
+        client = make_s3_client(S3ClientConfig(s3.url, "us-east-1", "auto", "key", "secret"))
+        monkeypatch.delenv("AWS_MAX_ATTEMPTS")
+        for other in (
+            client.with_options(TransferOptions(max_concurrency=1)),
+            with_options(with_options(client, TransferOptions(max_attempts=3)), TransferOptions(max_concurrency=1)),
+            pickle.loads(pickle.dumps(client)),
+        ):
+            assert other.options.max_attempts == 2
+            with pytest.raises(ClientError, match="InternalError"):
+                upload_file(other, file, "bucket", "k")
+            assert len(s3.requests) == 2
+            s3.requests.clear()
+
+
+_ELSEWHERE = "http://127.0.0.1:1"
+
+
+@pytest.mark.parametrize("made_with", [None, "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "profile"])
+@pytest.mark.parametrize("later", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "profile"])
+def test_the_endpoint_is_that_of_when_the_client_was_made(
+    made_with: str | None, later: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def says(source: str | None, url: str) -> None:
+        if source == "profile":
+            (tmp_path / "config").write_text(f"[default]\nendpoint_url = {url}\n")
+            monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+        elif source is not None:
+            monkeypatch.setenv(source, url)
+
+    says(made_with, "http://127.0.0.1:2")
+    client = make_s3_client(S3ClientConfig(None, "eu-west-1", "auto", "key", "secret"))  # type: ignore[arg-type]
+    says(later, _ELSEWHERE)
+    expected = "https://s3.eu-west-1.amazonaws.com" if made_with is None else "http://127.0.0.1:2"
+    assert client.meta.endpoint_url == expected
+
+
+_NO_REGION: Any = None
+
+
+@pytest.mark.parametrize(
+    ("region", "source", "expected"),
+    [
+        (None, None, "us-east-1"),
+        (None, "environment", "eu-west-1"),
+        (None, "profile", "eu-west-2"),
+        (None, "both", "eu-west-1"),
+        (None, "session", "eu-west-3"),
+        (None, "another variable", "us-east-1"),
+        ("ap-south-1", "both", "ap-south-1"),
+        ("ap-south-1", "session", "ap-south-1"),
+    ],
+)
+def test_a_region_that_is_none_is_the_environments(
+    region: Any,
+    source: str | None,
+    expected: str,
+    put: Put,
+    file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if source in ("environment", "both", "session"):
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    if source in ("profile", "both"):
+        (tmp_path / "config").write_text("[default]\nregion = eu-west-2\n")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    if source == "session":
+        boto3.setup_default_session(region_name="eu-west-3")
+    if source == "another variable":
+        monkeypatch.setenv("AWS_REGION", "eu-west-1")  # which boto3 does not read
+    with recording_server() as recording:
+        theirs = boto3.client(
+            "s3",
+            region_name=region,
+            endpoint_url=recording.endpoint_url,
+            aws_access_key_id="key",
+            aws_secret_access_key="secret",
+        )
+        ours = make_s3_client(S3ClientConfig(recording.endpoint_url, region, "auto", "key", "secret"))
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "sa-east-1")
+        put(ours, "bucket", file)
+        theirs.put_object(Bucket="bucket", Key="k", Body=b"")
+        assert [request.region for request in recording.requests] == [expected] * 2
+        assert ours.meta.region_name == theirs.meta.region_name
+
+
+def test_a_bad_region_of_the_environment_is_refused_as_boto3_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "not a region")
+    with pytest.raises(InvalidRegionError) as expected:
+        boto3.client("s3")
+    with pytest.raises(InvalidRegionError) as caught:
+        make_s3_client(S3ClientConfig("http://127.0.0.1:1", _NO_REGION))
+    assert str(caught.value) == str(expected.value)
 
 
 def test_a_number_of_attempts_that_is_none_is_refused_as_boto3_does(monkeypatch: pytest.MonkeyPatch) -> None:

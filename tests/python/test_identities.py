@@ -26,9 +26,10 @@ import sys
 import boto3
 from s3bulk import S3ClientConfig, make_s3_client, upload_file
 
-endpoint, file, first = sys.argv[1:]
+endpoint, file, first, then = sys.argv[1:]
 exec(first)
 client = make_s3_client(S3ClientConfig(endpoint, "us-east-1"))
+exec(then)
 found = []
 for bucket, put in (
     ("native", lambda bucket: upload_file(client, file, bucket, "k")),
@@ -78,6 +79,31 @@ _PORTAL = {"sso_start_url": "https://sso.test/start", "sso_region": "us-east-1"}
 _BOTO = _section("Credentials", **_keys("boto2"))
 _DEFAULT = _section("default", **_keys("default"))
 _PROCESS = {"credential_process": "cat HOME/process.json"}
+
+
+_REFRESHING = """
+import botocore.credentials, botocore.session
+
+def keys():
+    return dict(access_key="refreshed-key", secret_key="s", token="t", expiry_time="2999-01-01T00:00:00Z")
+
+inner = botocore.session.get_session()
+inner._credentials = botocore.credentials.RefreshableCredentials.create_from_metadata(keys(), keys, "sts-assume-role")
+boto3.setup_default_session(botocore_session=inner)
+"""
+_OWN_PROVIDER = """
+import botocore.credentials, botocore.session
+
+class Provider(botocore.credentials.CredentialProvider):
+    METHOD = CANONICAL_NAME = "vault"
+
+    def load(self):
+        return botocore.credentials.Credentials("own-key", "s", "t", method=self.METHOD)
+
+inner = botocore.session.get_session()
+inner.get_component("credential_provider").insert_before("env", Provider())
+boto3.setup_default_session(botocore_session=inner)
+"""
 
 
 @dataclass(frozen=True)
@@ -202,6 +228,45 @@ _MACHINES: dict[str, Machine] = {
         credentials=_section("named", **_keys("named")),
         first='boto3.setup_default_session(profile_name="named")',
     ),
+    "default session of a profile with SSO": Machine(
+        "sso",
+        env={**_ENV_KEYS, **_WEB, **_CONTAINER},
+        config=_section("profile p", **_SSO, **_PORTAL),
+        first='boto3.setup_default_session(profile_name="p")',
+    ),
+    "default session of a profile with a process": Machine(
+        "process",
+        env=_ENV_KEYS,
+        config=_section("profile p", **_PROCESS),
+        first='boto3.setup_default_session(profile_name="p")',
+    ),
+    "default session of a profile with a role": Machine(
+        "role",
+        env={**_ENV_KEYS, **_WEB},
+        config=_section("profile p", role_arn=ROLE, source_profile="source"),
+        credentials=_section("source", **_keys("source")),
+        first='boto3.setup_default_session(profile_name="p")',
+    ),
+    "default session of a profile without keys": Machine(
+        "container",
+        env={**_ENV_KEYS, **_WEB, **_CONTAINER},
+        config=_section("profile p", region="eu-west-1"),
+        first='boto3.setup_default_session(profile_name="p")',
+    ),
+    "default session of a profile without keys on an instance": Machine(
+        "metadata",
+        env={**_ENV_KEYS, **_WEB, **_METADATA},
+        config=_section("profile p", region="eu-west-1"),
+        first='boto3.setup_default_session(profile_name="p")',
+    ),
+    "default session of a profile without anything": Machine(
+        "nobody",
+        env={**_ENV_KEYS, **_WEB},
+        config=_section("profile p", region="eu-west-1"),
+        first='boto3.setup_default_session(profile_name="p")',
+    ),
+    "default session of refreshing credentials": Machine("refreshed", "t", _ENV_KEYS, first=_REFRESHING),
+    "default session of a provider of its own": Machine("own", "t", _ENV_KEYS, first=_OWN_PROVIDER),
     "default session of keys": Machine(
         "session",
         "t",
@@ -251,19 +316,46 @@ def _set_up(machine: Machine, home: Path, services: Authority) -> dict[str, str]
 @pytest.mark.parametrize("name", _MACHINES)
 def test_both_halves_are_who_boto3_is(name: str, services: Authority, s3: Front, tmp_path: Path) -> None:
     machine = _MACHINES[name]
-    environment = _set_up(machine, tmp_path, services)
+    said = _run(machine, services, s3, tmp_path)
+    if machine.who == "nobody":
+        assert (said, s3.requests) == (["NoCredentialsError"] * 3, [])
+        return
+    assert said == ["signed"] * 3
+    _check(("boto3", "half", "native"), machine, services, s3)
+
+
+# What an application does when the client has been made: both halves stay who they were.
+_LATER = {
+    "keys in the environment": "os.environ.update(AWS_ACCESS_KEY_ID='later-key', AWS_SECRET_ACCESS_KEY='s')",
+    "another session": "boto3.setup_default_session(aws_access_key_id='later-key', aws_secret_access_key='s')",
+    "session of a region": "boto3.setup_default_session(region_name='eu-west-3')",
+}
+
+
+@pytest.mark.parametrize("later", _LATER)
+@pytest.mark.parametrize("name", ["container", "default session of a profile with SSO", "web identity"])
+def test_what_comes_after_a_client_was_made_changes_neither_half(
+    name: str, later: str, services: Authority, s3: Front, tmp_path: Path
+) -> None:
+    machine = _MACHINES[name]
+    assert _run(machine, services, s3, tmp_path, f"import os; {_LATER[later]}")[:2] == ["signed"] * 2
+    _check(("half", "native"), machine, services, s3)
+
+
+def _run(machine: Machine, services: Authority, s3: Front, home: Path, then: str = "") -> list[str]:
+    environment = _set_up(machine, home, services)
     done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM, s3.url, str(tmp_path / "file"), machine.first],
+        [sys.executable, "-c", _PROGRAM, s3.url, str(home / "file"), machine.first, then],
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
         timeout=50,
     )
-    if machine.who == "nobody":
-        assert (done.stdout.split(), s3.requests) == (["NoCredentialsError"] * 3, [])
-        return
-    assert done.stdout.split() == ["signed"] * 3
-    for who in ("boto3", "half", "native"):
+    return done.stdout.split()
+
+
+def _check(whose: tuple[str, ...], machine: Machine, services: Authority, s3: Front) -> None:
+    for who in whose:
         (request,) = s3.of_bucket(who)
         assert request.access_key is not None
         handed_out_by, _, _ = request.access_key.rpartition("-")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ def _open_uploads(judge: Any, bucket: str) -> set[str]:
     return {upload["Key"] for upload in judge.list_multipart_uploads(Bucket=bucket).get("Uploads", [])}
 
 
+@pytest.mark.needs("list uploads below a prefix")
 def test_orphans_are_found_and_only_aborted_when_told_so(
     client: Any, judge: Any, bucket: str, server: Server, moto: Server
 ) -> None:
@@ -110,6 +112,39 @@ def test_an_upload_under_way_in_this_process_is_never_aborted(kind: str, seaweed
     assert aborted == []
     assert stored(judge, bucket) == {"key": body}
     assert _open_uploads(judge, bucket) == set()
+
+
+class _Slow:
+    """A client whose listing comes when the upload that it shows has ended."""
+
+    def __init__(self, client: Any, ended: Callable[[], None]) -> None:
+        self._client = client
+        self._ended = ended
+        self.shown: list[str] = []
+
+    def list_multipart_uploads(self, **arguments: Any) -> Any:
+        page = self._client.list_multipart_uploads(**arguments)
+        self.shown += [upload["Key"] for upload in page.get("Uploads", [])]
+        self._ended()
+        return page
+
+    def abort_multipart_upload(self, **arguments: Any) -> None:
+        raise AssertionError(f"aborted: {arguments}")
+
+
+def test_an_upload_that_ends_while_it_is_listed_is_no_orphan(seaweedfs: Server, tmp_path: Path) -> None:
+    judge = boto3_client(seaweedfs)
+    bucket = new_bucket(judge)
+    (tmp_path / "file").write_bytes(bytes(50 << 20))
+    sender = with_options(client_of("own", seaweedfs), TransferOptions(part_size=5 << 20, max_concurrency=1))
+    slow = _Slow(judge, lambda: thread.join())
+    while not slow.shown:
+        thread = threading.Thread(target=upload_file, args=(sender, tmp_path / "file", bucket, "key"))
+        thread.start()
+        while thread.is_alive() and not _open_uploads(judge, bucket):
+            pass
+        assert abort_incomplete_uploads(slow, bucket, "", NOW, dry_run=False) == []
+        thread.join()
 
 
 def test_of_a_client_that_is_none_of_ours_the_flag_decides_whether_there_is_more() -> None:

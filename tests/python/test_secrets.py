@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import boto3
+import botocore.session
 import pytest
 import s3bulk
 from botocore.config import Config
+from botocore.credentials import RefreshableCredentials
 from s3bulk import Client, S3ClientConfig, TransferOptions, make_s3_client, with_options
 
 from tests.python.canned_server import Answer, canned_server
@@ -34,7 +37,7 @@ _NEEDLES = [
 # What these write at DEBUG is boto3's, for whoever turns it on: signatures and tokens among it.
 _BOTO3S = ("botocore", "boto3", "s3transfer", "urllib3", "moto")
 _PACKAGE = str(Path(s3bulk.__file__).parent)
-_KINDS = ("own", "own of the environment", "boto3", "wrapper")
+_KINDS = ("own", "own of the environment", "own of a session", "boto3", "wrapper")
 
 
 @pytest.fixture(params=["works", "refused", "rejected", "reset", "certificate"])
@@ -57,6 +60,13 @@ def _client(kind: str, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", _SECRET)
         monkeypatch.setenv("AWS_SESSION_TOKEN", _TOKEN)
+        return make_s3_client(S3ClientConfig(endpoint, REGION)).with_options(TransferOptions(max_attempts=1))
+    if kind == "own of a session":
+        keys = {"access_key": "key", "secret_key": _SECRET, "token": _TOKEN, "expiry_time": "2999-01-01T00:00:00Z"}
+        inner = botocore.session.get_session()
+        given = RefreshableCredentials.create_from_metadata(keys, lambda: keys, "test")
+        inner._credentials = given  # type: ignore[attr-defined] # as applications do
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", boto3.session.Session(botocore_session=inner))
         return make_s3_client(S3ClientConfig(endpoint, REGION)).with_options(TransferOptions(max_attempts=1))
     once = Config(signature_version="s3v4", retries={"total_max_attempts": 1})
     server = Server("any", endpoint, "key", _SECRET)

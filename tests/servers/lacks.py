@@ -10,8 +10,13 @@ from collections.abc import Iterable
 LACKS: dict[str, dict[str, str]] = {
     "moto": {
         "look at signatures": "it takes any",
+        "let strangers read": "who may get an object may not ask for its head",
+    },
+    "minio": {
+        "list uploads below a prefix": "it lists those of the one key that is the prefix",
     },
     "rclone": {
+        "let strangers read": "it has no policies",
         "show that an object came in parts": "the ETag is the MD5 of the whole object, however it came",
         "say that a bucket is ours": "to create one that is there is BucketAlreadyExists, also for who made it",
     },
