@@ -21,6 +21,7 @@ GO := $(or $(shell command -v go 2>/dev/null),$(wildcard /usr/local/go/bin/go))
 GO_SERVERS := $(BIN)/versitygw $(BIN)/minio
 ALL_SERVERS := moto,seaweedfs,rclone,versitygw,minio
 ENDPOINT := target/bench-endpoint
+FAULT_SERVER := target/debug/examples/fault_server
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 
 # Neither a shell's environment nor a notebook's may decide where maturin installs.
@@ -42,13 +43,13 @@ test: test-rust test-python ## Rust tests, then the package's on moto's server a
 test-rust: toolchain ## cargo test: the engine, without Python
 	cargo test --locked
 
-test-python: build ## pytest without what takes minutes
+test-python: build $(FAULT_SERVER) ## pytest without what takes minutes
 	$(BIN)/python -m pytest -m "not large and not soak" -n $(JOBS)
 
 test-portable: toolchain ## cargo test of the disk code of other systems, compiled here
 	cargo test --locked --features portable-disk --lib --test engine
 
-test-all: test-portable build servers test-boto3 ## The same with gigabytes, many files, generated scripts of faults, on all servers, with other versions of boto3
+test-all: test-portable build $(FAULT_SERVER) $(ENDPOINT) servers test-boto3 ## The same with gigabytes, many files, generated scripts of faults, on all servers, with other versions of boto3
 	cargo test --locked --lib
 	cargo test --locked --doc
 	PROPTEST_RNG_SEED=$(SEED) PROPTEST_CASES=$(CASES) cargo test --locked --test engine -- --include-ignored
@@ -137,6 +138,11 @@ $(PEERS): $(TOOLS)
 $(ENDPOINT): $(wildcard benchmarks/endpoint/*.rs) | toolchain
 	mkdir -p $(@D)
 	rustc -O --edition 2024 -o $@ benchmarks/endpoint/main.rs
+
+# `cargo test` has built it already.
+$(FAULT_SERVER): Cargo.toml Cargo.lock $(wildcard tests/fault_server/*.rs) | toolchain
+	cargo build --locked --quiet --example fault_server
+	touch $@
 
 # Python sources are installed by reference; only Rust and the description of the package need a build.
 $(EXTENSION): $(TOOLS) $(RUST_SOURCES)
