@@ -9,6 +9,8 @@ JOBS ?= 3
 export RUST_TEST_THREADS ?= 4
 # Scripts of faults that `make test-all` generates for each property; `make test` tries a few.
 CASES ?= 300
+# How often `make test-all` plays each process model.
+ROUNDS ?= 100
 # What they are generated from: another one each time, printed with the command.
 SEED ?= $(shell date +%s)
 PACKAGES := tests checks benchmarks python
@@ -53,7 +55,7 @@ test-all: test-portable build $(FAULT_SERVER) $(ENDPOINT) servers test-boto3 ## 
 	cargo test --locked --lib
 	cargo test --locked --doc
 	PROPTEST_RNG_SEED=$(SEED) PROPTEST_CASES=$(CASES) cargo test --locked --test engine -- --include-ignored
-	$(BIN)/python -m pytest -m "not large and not soak" --servers $(ALL_SERVERS) -n $(JOBS)
+	S3BULK_MATRIX=$(ROUNDS) $(BIN)/python -m pytest -m "not large and not soak" --servers $(ALL_SERVERS) -n $(JOBS)
 	$(BIN)/python -m pytest -m "large and not soak" --servers $(ALL_SERVERS)
 
 servers: $(if $(GO),$(GO_SERVERS)) ## versitygw and MinIO, where there is Go: two more servers for `make test-all`
