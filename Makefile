@@ -9,6 +9,8 @@ JOBS ?= 3
 export RUST_TEST_THREADS ?= 4
 # Scripts of faults that `make test-all` generates for each property; `make test` tries a few.
 CASES ?= 300
+# How often `make test-all` plays each process model.
+ROUNDS ?= 100
 # What they are generated from: another one each time, printed with the command.
 SEED ?= $(shell date +%s)
 PACKAGES := tests checks benchmarks python
@@ -21,6 +23,7 @@ GO := $(or $(shell command -v go 2>/dev/null),$(wildcard /usr/local/go/bin/go))
 GO_SERVERS := $(BIN)/versitygw $(BIN)/minio
 ALL_SERVERS := moto,seaweedfs,rclone,versitygw,minio
 ENDPOINT := target/bench-endpoint
+FAULT_SERVER := target/debug/examples/fault_server
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 
 # Neither a shell's environment nor a notebook's may decide where maturin installs.
@@ -42,17 +45,17 @@ test: test-rust test-python ## Rust tests, then the package's on moto's server a
 test-rust: toolchain ## cargo test: the engine, without Python
 	cargo test --locked
 
-test-python: build ## pytest without what takes minutes
+test-python: build $(FAULT_SERVER) ## pytest without what takes minutes
 	$(BIN)/python -m pytest -m "not large and not soak" -n $(JOBS)
 
 test-portable: toolchain ## cargo test of the disk code of other systems, compiled here
 	cargo test --locked --features portable-disk --lib --test engine
 
-test-all: test-portable build servers test-boto3 ## The same with gigabytes, many files, generated scripts of faults, on all servers, with other versions of boto3
+test-all: test-portable build $(FAULT_SERVER) $(ENDPOINT) servers test-boto3 ## The same with gigabytes, many files, generated scripts of faults, on all servers, with other versions of boto3
 	cargo test --locked --lib
 	cargo test --locked --doc
 	PROPTEST_RNG_SEED=$(SEED) PROPTEST_CASES=$(CASES) cargo test --locked --test engine -- --include-ignored
-	$(BIN)/python -m pytest -m "not large and not soak" --servers $(ALL_SERVERS) -n $(JOBS)
+	S3BULK_MATRIX=$(ROUNDS) $(BIN)/python -m pytest -m "not large and not soak" --servers $(ALL_SERVERS) -n $(JOBS)
 	$(BIN)/python -m pytest -m "large and not soak" --servers $(ALL_SERVERS)
 
 servers: $(if $(GO),$(GO_SERVERS)) ## versitygw and MinIO, where there is Go: two more servers for `make test-all`
@@ -137,6 +140,11 @@ $(PEERS): $(TOOLS)
 $(ENDPOINT): $(wildcard benchmarks/endpoint/*.rs) | toolchain
 	mkdir -p $(@D)
 	rustc -O --edition 2024 -o $@ benchmarks/endpoint/main.rs
+
+# `cargo test` has built it already.
+$(FAULT_SERVER): Cargo.toml Cargo.lock $(wildcard tests/fault_server/*.rs) | toolchain
+	cargo build --locked --quiet --example fault_server
+	touch $@
 
 # Python sources are installed by reference; only Rust and the description of the package need a build.
 $(EXTENSION): $(TOOLS) $(RUST_SOURCES)

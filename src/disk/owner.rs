@@ -43,7 +43,10 @@ impl Owner {
         }
         let (start, place) = start_of(process).zip(place(process)).unwrap_or_default();
         let owner = Self { process, start, place };
-        KNOWN.store(Some(Arc::new(owner)));
+        // There may have been no descriptor for the look: the next one is not spared.
+        if place != 0 {
+            KNOWN.store(Some(Arc::new(owner)));
+        }
         owner
     }
 
@@ -70,7 +73,14 @@ impl Owner {
 
     /// Whether it lives, in doubt `Unknown`.
     pub(super) fn fate(self) -> Fate {
-        let here = Self::this_process();
+        self.fate_seen_from(Self::this_process())
+    }
+
+    fn fate_seen_from(self, here: Self) -> Fate {
+        // It may have been named, or be looked at, while `/proc` could not be read.
+        if self.process == here.process && (self.place == 0 || here.place == 0 || self == here) {
+            return Fate::Lives;
+        }
         if self.place == 0 || self.place != here.place {
             return Fate::Unknown;
         }
@@ -202,6 +212,19 @@ mod tests {
         ] {
             assert_eq!(Owner::of_name(OsStr::new(name)), None, "{name}");
         }
+    }
+
+    #[test]
+    fn this_process_lives_even_where_it_can_not_be_told() {
+        let known = Owner { process: std::process::id(), start: 7, place: 9 };
+        let untold = Owner { start: 0, place: 0, ..known };
+        for (file, here) in [(known, known), (known, untold), (untold, known), (untold, untold)] {
+            assert_eq!(file.fate_seen_from(here), Fate::Lives, "{file:?} from {here:?}");
+        }
+        let elsewhere = Owner { place: 8, ..known };
+        assert_eq!(elsewhere.fate_seen_from(known), Fate::Unknown);
+        let other = Owner { process: known.process + 1, ..untold };
+        assert_eq!(other.fate_seen_from(untold), Fate::Unknown);
     }
 
     #[cfg(target_os = "linux")]

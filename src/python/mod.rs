@@ -9,6 +9,9 @@ mod report;
 mod runtime;
 mod wait;
 
+use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+
+use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 
 /// For the memory of Rust only. It takes a quarter less CPU per small object than glibc's, whose threads wait for each
@@ -17,9 +20,27 @@ use pyo3::prelude::*;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// Refuses every interpreter but the first one: the runtime, its exit handler and the hooks of a fork are one process's.
+#[allow(unsafe_code)]
+fn refuse_other_interpreters() -> PyResult<()> {
+    static FIRST: AtomicI64 = AtomicI64::new(-1);
+
+    // SAFETY: called with the GIL held, as the import of a module is; the current interpreter is never null then.
+    let this = unsafe { pyo3::ffi::PyInterpreterState_GetID(pyo3::ffi::PyInterpreterState_Get()) };
+    match FIRST.compare_exchange(-1, this, SeqCst, SeqCst) {
+        Ok(_) => Ok(()),
+        Err(first) if first == this => Ok(()),
+        Err(_) => Err(PyImportError::new_err(
+            "s3bulk is in use by another interpreter of this process and supports no sub-interpreters; use threads or \
+             processes",
+        )),
+    }
+}
+
 /// The extension module `s3bulk._core`.
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    refuse_other_interpreters()?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<client::NativeClient>()?;
     module.add_class::<cache::ClientCache>()?;

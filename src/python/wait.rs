@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use tokio::sync::oneshot;
 
 use super::failure::to_python;
-use super::runtime::{Active, enter};
+use super::runtime::{Active, WayBack, enter, stay_if_ending};
 use crate::client::{Desk, Keys, Question};
 use crate::config::Secret;
 use crate::error::{Error, Kind};
@@ -129,8 +129,9 @@ where
     T: Send + 'static,
     W: Future<Output = T> + Send + 'static,
 {
+    stay_if_ending(py)?;
     let active = enter().map_err(|error| to_python(py, &error, None))?;
-    let cancel = active.cancel();
+    let (cancel, way_back) = (active.cancel(), active.way_back());
     let (notes, received) = channel();
     let line = Line { notes: notes.clone(), debug: caller.wants(DEBUG)? };
     let notes = Arc::new(notes);
@@ -143,7 +144,7 @@ where
     });
     let work = begin(line, cancel.clone());
     spawn(active, work, notes);
-    let mut received = Waiting(received);
+    let mut received = Waiting(received, way_back);
     let served = received.serve(py, caller);
     // From here on nobody here answers.
     drop(asked);
@@ -174,13 +175,13 @@ fn spawn<T: Send + 'static>(
 }
 
 /// The waiting end; only one thread ever has it.
-struct Waiting<T>(Receiver<Note<T>>);
+struct Waiting<T>(Receiver<Note<T>>, WayBack);
 
 impl<T: Send> Waiting<T> {
     fn serve(&mut self, py: Python<'_>, caller: &Caller<'_>) -> PyResult<T> {
         loop {
             let received = &mut self.0;
-            match py.detach(move || received.recv_timeout(SLICE)) {
+            match self.1.detached(py, move || received.recv_timeout(SLICE)) {
                 Ok(Note::Done(done)) => return Ok(done),
                 Ok(Note::Log(level, text)) => caller.log(level, &text)?,
                 Ok(Note::ContentType(name, answer)) => {
@@ -209,7 +210,7 @@ impl<T: Send> Waiting<T> {
     /// Waits until a cancelled transfer has cleaned up. Questions are no longer answered.
     fn until_clean(&mut self, py: Python<'_>) -> Option<T> {
         let received = &mut self.0;
-        py.detach(move || {
+        self.1.detached(py, move || {
             let deadline = Instant::now() + CLEAN_UP;
             loop {
                 match received.recv_timeout(deadline.saturating_duration_since(Instant::now())) {

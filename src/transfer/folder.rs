@@ -7,7 +7,7 @@ use super::batch::Batch;
 use super::content_type::ContentTypes;
 use super::report::Report;
 use super::upload::LocalFile;
-use super::{Engine, Host, cancelled};
+use super::{Engine, Host, cancelled, until_cancelled};
 use crate::client::Client;
 use crate::disk::{Found, Walk};
 use crate::error::{Error, Result};
@@ -38,7 +38,7 @@ impl Engine {
         let bucket: Arc<str> = bucket.into();
         let types = Arc::new(ContentTypes::new(host.clone()));
         let mut batch = Batch::new(self.window.clone(), cancel);
-        let mut walk = match self.walk(directory).await {
+        let mut walk = match until_cancelled(cancel, self.walk(directory)).await {
             Ok(walk) => Some(walk),
             Err(error) => return (Report::default(), Some(error)),
         };
@@ -54,16 +54,15 @@ impl Engine {
                 }
             }
             // After an error the walk goes on, so that the report can name what was not begun.
-            let (found, rest) = match self.disk.run(move || next_files(current)).await {
+            // A disk that does not answer holds up no cancel: the thread that waits for it ends when it does.
+            let (found, rest) = match until_cancelled(cancel, self.disk.run(move || next_files(current))).await {
                 Ok(next) => next,
+                Err(error) if error.is_cancelled() => break,
                 Err(error) => {
                     broken = Some(error);
                     break;
                 }
             };
-            if cancel.is_cancelled() {
-                break;
-            }
             match rest {
                 Ok(rest) => {
                     walk = rest;

@@ -17,7 +17,16 @@ import s3bulk
 from botocore.config import Config
 from s3bulk import S3ClientConfig, make_s3_client
 
-from tests.servers import Server, minio_server, moto_server, rclone_server, seaweedfs_server, versitygw_server
+from tests.servers import (
+    FaultServer,
+    Server,
+    fault_server,
+    minio_server,
+    moto_server,
+    rclone_server,
+    seaweedfs_server,
+    versitygw_server,
+)
 from tests.servers.lacks import reason_to_skip
 
 REGION = "us-east-1"
@@ -132,6 +141,13 @@ def versitygw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with minio_server(tmp_path_factory.mktemp("minio")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def scripted() -> Iterator[FaultServer]:
+    """The server of the Rust tests, which does what a test tells it. A test takes its rules back. Pages are short."""
+    with fault_server("--page-size", "3") as server:
         yield server
 
 

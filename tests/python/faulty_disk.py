@@ -57,11 +57,14 @@ def whole_process() -> list[int]:
 
 @contextmanager
 def traced(
-    warm_up: Callable[[], Any], *options: str, threads: Callable[[], list[int]] = disk_threads
+    warm_up: Callable[[], Any],
+    *options: str,
+    threads: Callable[[], list[int]] = disk_threads,
+    live: Path | None = None,
 ) -> Iterator[list[str]]:
-    """Attaches strace to threads; gives its log, which is filled when this ends."""
+    """Attaches strace to threads; gives its log, which is filled when this ends, and written to `live` meanwhile."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "log"
+        path = live or Path(folder) / "log"
         log: list[str] = []
         for _ in range(5):
             warm_up()

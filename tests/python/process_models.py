@@ -1,0 +1,387 @@
+"""Programs that transfer in each of the ways in which processes and threads come and go.
+
+Run as `python -m tests.python.process_models <arguments as JSON>`. What hangs ends with a traceback of all its threads.
+"""
+
+from __future__ import annotations
+
+import atexit
+import faulthandler
+import gc
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from s3bulk import S3ClientConfig, TransferOptions, download_prefix_to_folder, make_s3_client, upload_folder
+
+from tests.python.conftest import files_below
+
+# Far more than any of them takes.
+_PATIENCE = 40
+
+
+class Case:
+    """One round: a source of small files and a large one, which is in the bucket below `p` already."""
+
+    def __init__(self, endpoint: str, bucket: str, source: str, folder: str) -> None:
+        self.config = S3ClientConfig(endpoint, "us-east-1", "auto", "key", "secret")
+        self.bucket = bucket
+        self.source = source
+        self.folder = folder
+        self.files = files_below(Path(source))
+
+    def client(self) -> Any:
+        """The cached one; some files are large enough for parts."""
+        return make_s3_client(self.config).with_options(TransferOptions(part_size=5 << 20, multipart_threshold=5 << 20))
+
+    def load(self, client: Any) -> None:
+        """Moves everything down, to a folder of its own, and looks at every byte."""
+        target = tempfile.mkdtemp(dir=self.folder)
+        download_prefix_to_folder(client, self.bucket, "p", target)
+        assert files_below(Path(target)) == self.files
+        shutil.rmtree(target)
+
+    def store(self, client: Any) -> None:
+        """Moves everything up."""
+        prefix = f"up/{os.urandom(8).hex()}"
+        assert len(upload_folder(client, self.source, self.bucket, prefix)) == len(self.files)
+
+    def both(self, client: Any) -> None:
+        """Up and down."""
+        self.store(client)
+        self.load(client)
+
+
+def watch() -> None:
+    """Ends this process when it hangs. Not by `dump_traceback_later`, whose thread a forked child would wait for."""
+    faulthandler.register(signal.SIGALRM, chain=True)
+    signal.alarm(_PATIENCE)
+
+
+def forked(work: Callable[[], object]) -> int:
+    """Does it in a forked child, which ends without a word. A `SystemExit` ends it as it ends a program."""
+    child = os.fork()
+    if child:
+        return child
+    watch()
+    try:
+        work()
+        os._exit(0)
+    except Exception:
+        traceback.print_exc()
+        os._exit(1)
+
+
+def ended_well(*children: int) -> None:
+    """Waits for children."""
+    statuses = [os.waitpid(child, 0)[1] for child in children]
+    assert statuses == [0] * len(children), statuses
+
+
+@contextmanager
+def meanwhile(work: Callable[[], object], threads: int = 1) -> Iterator[None]:
+    """Does it again and again in threads, each at least once, until the block ends."""
+    enough, begun = threading.Event(), threading.Barrier(threads + 1)
+
+    def again_and_again() -> None:
+        begun.wait()
+        work()
+        while not enough.is_set():
+            work()
+
+    with ThreadPoolExecutor(threads) as pool:
+        calls = [pool.submit(again_and_again) for _ in range(threads)]
+        begun.wait()
+        try:
+            yield
+        finally:
+            enough.set()
+        for call in calls:
+            call.result()
+
+
+def fork_before(case: Case) -> None:
+    client = case.client()
+    child = forked(lambda: case.both(client))
+    case.load(client)
+    ended_well(child)
+
+
+def fork_during(case: Case) -> None:
+    client = case.client()
+    with meanwhile(lambda: case.both(client)):
+        for _ in range(3):
+            ended_well(forked(lambda: case.both(client)))
+
+
+def fork_during_the_first_transfer(case: Case) -> None:
+    """What is made once in a process may be half made. In a new process each time."""
+    client = case.client()
+    with meanwhile(lambda: case.store(client)):
+        children = [forked(lambda: case.both(client)) for _ in range(3)]
+    ended_well(*children)
+
+
+def fork_after(case: Case) -> None:
+    client = case.client()
+    case.both(client)
+    ended_well(forked(lambda: case.both(client)))
+    case.both(client)
+
+
+def fork_of_a_fork(case: Case) -> None:
+    client = case.client()
+    case.load(client)
+
+    def child() -> None:
+        case.load(client)
+        ended_well(forked(lambda: case.load(client)))
+        case.load(client)
+
+    ended_well(forked(child))
+
+
+def prefork_server(case: Case) -> None:
+    client = case.client()
+    case.both(client)
+    reader, writer = os.pipe()
+
+    def worker() -> None:
+        os.close(writer)
+        os.read(reader, 1)  # all at once
+        case.both(client)
+
+    workers = [forked(worker) for _ in range(4)]
+    os.close(writer)
+    os.close(reader)
+    case.both(client)
+    ended_well(*workers)
+
+
+def loader(case: Case) -> None:
+    """Workers that begin when they are needed, load for ever, and are killed."""
+    client = case.client()
+    case.load(client)
+    for _ in range(3):
+        reader, writer = os.pipe()
+
+        def work(writer: int = writer) -> None:
+            while True:
+                case.load(client)
+                os.write(writer, b"l")
+
+        worker = forked(work)
+        os.close(writer)
+        assert os.read(reader, 1) == b"l"
+        # Anywhere in its second load.
+        threading.Event().wait(random.random() / 50)
+        os.kill(worker, signal.SIGKILL)
+        assert os.waitpid(worker, 0)[1] == signal.SIGKILL
+        os.close(reader)
+        case.load(client)
+
+
+def _both_in_child(client: Any, case: Case) -> None:
+    watch()
+    case.both(client)
+
+
+def _multiprocessing(case: Case, method: str) -> None:
+    client = case.client()
+    case.load(client)
+    context: Any = multiprocessing.get_context(method)
+    with meanwhile(lambda: case.load(client)):
+        children = [context.Process(target=_both_in_child, args=(client, case)) for _ in range(2)]
+        for child in children:
+            child.start()
+        for child in children:
+            child.join()
+    assert [child.exitcode for child in children] == [0, 0]
+
+
+def multiprocessing_fork(case: Case) -> None:
+    _multiprocessing(case, "fork")
+
+
+def multiprocessing_forkserver(case: Case) -> None:
+    _multiprocessing(case, "forkserver")
+
+
+def multiprocessing_spawn(case: Case) -> None:
+    _multiprocessing(case, "spawn")
+
+
+def fork_in_a_thread(case: Case) -> None:
+    client = case.client()
+    with meanwhile(lambda: case.both(client), threads=2), ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: ended_well(forked(lambda: case.both(client)))).result()
+
+
+def child_that_does_nothing(case: Case) -> None:
+    client = case.client()
+    with meanwhile(lambda: case.both(client)):
+        ended_well(forked(lambda: None))
+        ended_well(forked(lambda: sys.exit(0)))  # with all exit handlers
+    case.both(client)
+
+
+def child_that_clears_the_cache(case: Case) -> None:
+    client = case.client()
+
+    def child() -> None:
+        nonlocal client
+        del client
+        make_s3_client.cache_clear()
+        gc.collect()
+        case.both(case.client())
+
+    with meanwhile(lambda client=client: case.load(client)):  # type: ignore[misc]
+        ended_well(forked(child))
+    case.load(client)
+
+
+_hook: Callable[[], object] | None = None
+
+
+def _run_hook() -> None:
+    if _hook is not None:
+        _hook()
+
+
+# They can't be taken back.
+os.register_at_fork(before=_run_hook, after_in_parent=_run_hook, after_in_child=_run_hook)
+
+
+def hooks_of_a_fork(case: Case) -> None:
+    global _hook
+    client = case.client()
+    case.load(client)
+    _hook = lambda: case.load(client)  # noqa: E731
+    try:
+        with meanwhile(lambda: case.load(client)):
+            ended_well(forked(lambda: case.load(client)))
+    finally:
+        _hook = None
+
+
+def threads_share_a_client(case: Case) -> None:
+    client = case.client()
+    with meanwhile(lambda: case.both(client), threads=4):
+        for _ in range(20):
+            gc.collect()
+
+
+def client_that_goes_while_it_works(case: Case) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(lambda: case.both(case.client()))
+        while not call.done():
+            make_s3_client.cache_clear()
+            gc.collect()
+        call.result()
+
+
+def daemon_thread_at_exit(case: Case) -> None:
+    """The end of the interpreter finds it anywhere. In a new process each time."""
+    moved = threading.Event()
+
+    def for_ever() -> None:
+        client = case.client()
+        while True:
+            case.both(client)
+            moved.set()
+
+    threading.Thread(target=for_ever, daemon=True).start()
+    assert moved.wait(_PATIENCE)
+    threading.Event().wait(random.random() / 20)
+
+
+def thread_at_exit(case: Case) -> None:
+    """It is waited for. In a new process each time."""
+    client = case.client()
+    threading.Thread(target=lambda: _both_at_last(case, client)).start()
+
+
+def exit_handlers(case: Case) -> None:
+    """The package's own handler runs between those of this program. In a new process each time."""
+    client = case.client()
+    case.load(client)
+    atexit.register(lambda: _both_at_last(case, client))
+
+
+# What an exit handler does that was registered before the package was imported, hence runs after the package's own.
+last_words: list[Callable[[], object]] = []
+
+
+def exit_handler_that_is_the_last(case: Case) -> None:
+    """In a new process each time."""
+    client = case.client()
+    case.load(client)
+    last_words.append(lambda: _both_at_last(case, client))
+
+
+def _both_at_last(case: Case, client: Any) -> None:
+    case.both(client)
+    print("whole", flush=True)
+
+
+MODELS: dict[str, Callable[[Case], None]] = {
+    model.__name__: model
+    for model in (
+        fork_before,
+        fork_during,
+        fork_after,
+        fork_of_a_fork,
+        fork_in_a_thread,
+        prefork_server,
+        loader,
+        multiprocessing_fork,
+        multiprocessing_forkserver,
+        multiprocessing_spawn,
+        child_that_does_nothing,
+        child_that_clears_the_cache,
+        hooks_of_a_fork,
+        threads_share_a_client,
+        client_that_goes_while_it_works,
+    )
+}
+# These are about the beginning or the end of a process, which has one of each.
+ONCE_IN_A_PROCESS: dict[str, Callable[[Case], None]] = {
+    model.__name__: model
+    for model in (
+        fork_during_the_first_transfer,
+        daemon_thread_at_exit,
+        thread_at_exit,
+        exit_handlers,
+        exit_handler_that_is_the_last,
+    )
+}
+
+
+def main(model: str, rounds: int, **case: str) -> None:
+    """Plays a model so many times."""
+    work = {**MODELS, **ONCE_IN_A_PROCESS}[model]
+    for _ in range(rounds):
+        watch()
+        work(Case(**case))
+    if model in MODELS:
+        signal.alarm(0)
+        print(f"{rounds} rounds", flush=True)
+
+
+if __name__ == "__main__":
+    # What is pickled for another process names its module.
+    from tests.python import process_models
+
+    process_models.main(**json.loads(sys.argv[1]))
