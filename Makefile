@@ -11,7 +11,7 @@ export RUST_TEST_THREADS ?= 4
 CASES ?= 300
 # How often `make test-all` plays each process model.
 ROUNDS ?= 100
-# What they are generated from: another one each time, printed with the command.
+# What those scripts are generated from: another one each time, printed with the command.
 SEED ?= $(shell date +%s)
 PACKAGES := tests checks benchmarks python
 

@@ -54,7 +54,7 @@ def download(native: NativeClient, bucket: str, key: str, path: Any) -> None:
         from botocore.exceptions import ReadTimeoutError, ResponseStreamingError
 
         # s3transfer reads again after these two, when it is the object that is read, and counts how often.
-        read_late = isinstance(error, ReadTimeoutError) and getattr(error, "operation_name", None) == "GetObject"
+        read_late = isinstance(error, ReadTimeoutError) and getattr(error, "_s3bulk_operation", None) == "GetObject"
         if not read_late and not isinstance(error, ResponseStreamingError):
             raise
         raise RetriesExceededError(error) from error  # type: ignore[arg-type] # what boto3 itself gives it

@@ -64,7 +64,7 @@ def _service(failure: Failure) -> BaseException:
 def _at_endpoint(error_class: Callable[..., BaseException]) -> Callable[[Failure], BaseException]:
     def build(failure: Failure) -> BaseException:
         error = error_class(endpoint_url=_endpoint(failure), error=failure["message"])
-        error.operation_name = failure.get("operation")  # type: ignore[attr-defined]
+        error._s3bulk_operation = failure.get("operation")  # type: ignore[attr-defined] # botocore says it nowhere
         return error
 
     return build

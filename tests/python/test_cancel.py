@@ -119,7 +119,8 @@ _STOPS = {
     "download_file": _SIGNALS,
     "download_prefix": (*_SIGNALS, "record"),
 }
-# In `make test` each point once, of each call a third of them, and each way to end a call.
+# In `make test` half of the points, each once. Of the ways to end a call "type" is left to `make test-all`: where a busy
+# machine asks for the three other types first, nobody is left to raise, and the test runs into its time limit.
 _NO_RECORD_YET = {"list", "page", "pause-after-a-page"}
 
 
@@ -129,7 +130,7 @@ def _table() -> Iterator[Any]:
             for turn, stop in enumerate(_STOPS[call]):
                 if stop == "record" and point.name in _NO_RECORD_YET:
                     continue
-                is_short = (number + at) % 2 == 0 and turn == (number // 2) % len(_STOPS[call])
+                is_short = (number + at) % 2 == 0 and turn == (number // 2) % len(_STOPS[call]) and stop != "type"
                 marks = () if is_short else pytest.mark.large
                 yield pytest.param(call, point, stop, marks=marks, id=f"{call}-{point.name}-{stop}")
 
