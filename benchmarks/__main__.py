@@ -17,7 +17,7 @@ from benchmarks.measure import Cell, measure, peers_for
 from benchmarks.peers import PEERS
 from benchmarks.plot import plot
 from benchmarks.table import cell_table, facts_table, peers_table
-from benchmarks.workload import WORKLOADS, make, scratch_root
+from benchmarks.workload import TABLE, WORKLOADS, make, scratch_root
 
 _RESULTS = Path(__file__).resolve().parent / "results"
 _OPERATIONS = ("up", "down")
@@ -44,7 +44,7 @@ def main() -> int:
             source = Path(name) / "source"
             make(cell.workload, source)
             chosen = peers_for(cell.workload, options.peers)
-            found = measure(cell, chosen, options.rounds, source, Path(name), options.discard)
+            found = measure(cell, chosen, options.rounds, source, Path(name), options.discard, options.descriptors)
         text.append(cell_table(cell, found))
         print(text[-1], flush=True)
         results.append(
@@ -52,7 +52,13 @@ def main() -> int:
         )
         failed = failed or any(runs.error for runs in found.values())
 
-    figures = {"machine": facts, "peers": peers, "discard": options.discard, "cells": results}
+    figures = {
+        "machine": facts,
+        "peers": peers,
+        "discard": options.discard,
+        "descriptors": options.descriptors,
+        "cells": results,
+    }
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "performance.json").write_text(json.dumps(figures, indent=1) + "\n")
     (options.output / "performance.md").write_text("\n".join(text))
@@ -74,17 +80,18 @@ def _cells(workloads: Sequence[str], operations: Sequence[str], latencies: Seque
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
 
-    def several(option: str, known: Sequence[str], what: str) -> None:
+    def several(option: str, known: Sequence[str], what: str, default: Sequence[str] | None = None) -> None:
         parser.add_argument(
-            option, type=_list_of(_one_of(known)), default=list(known), help=f"{what}: {','.join(known)}"
+            option, type=_list_of(_one_of(known)), default=list(default or known), help=f"{what}: {','.join(known)}"
         )
 
-    several("--workloads", list(WORKLOADS), "which files")
+    several("--workloads", list(WORKLOADS), "which files", default=TABLE)
     several("--peers", list(PEERS), "who moves them")
     several("--operations", _OPERATIONS, "in which direction")
     parser.add_argument("--latency", type=_list_of(int), metavar="MS,...", help="0, and for small 20 as well")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--discard", action="store_true", help="the endpoint keeps sizes only; uploads")
+    parser.add_argument("--descriptors", type=int, metavar="N", help="RLIMIT_NOFILE of each process that transfers")
     parser.add_argument("--output", type=Path, default=_RESULTS)
     return parser
 

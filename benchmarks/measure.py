@@ -50,15 +50,24 @@ class Runs:
 
 
 def measure(
-    cell: Cell, peers: Sequence[str], rounds: int, source: Path, scratch: Path, discard: bool
+    cell: Cell,
+    peers: Sequence[str],
+    rounds: int,
+    source: Path,
+    scratch: Path,
+    discard: bool,
+    descriptors: int | None = None,
 ) -> dict[str, Runs]:
-    """Gives the runs of each peer. Rounds are interleaved, so that a slow minute of the machine meets all of them."""
+    """Gives the runs of each peer. Rounds are interleaved, so that a slow minute of the machine meets all of them.
+
+    `descriptors` limits those of each process that transfers, as `ulimit -n` does.
+    """
     found = {name: Runs() for name in peers}
     with ExitStack() as held:
         if cell.operation == "down":
             full = held.enter_context(running_endpoint(cell.latency_ms, discard=False))
             # By s3bulk, for its objects carry a checksum, as all do on S3 since 2024.
-            _transfer("s3bulk", "up", full, source)
+            _transfer("s3bulk", "up", full, source, None)
             check_upload(source, full, _PREFIX, discarded=False)
         for name in _interleaved(peers, rounds):
             runs = found[name]
@@ -66,9 +75,9 @@ def measure(
                 continue
             try:
                 if cell.operation == "down":
-                    taken = _download(name, full, source, scratch / "copy")
+                    taken = _download(name, full, source, scratch / "copy", descriptors)
                 else:
-                    taken = _upload(name, cell.latency_ms, source, discard)
+                    taken = _upload(name, cell.latency_ms, source, discard, descriptors)
             except (Wrong, subprocess.SubprocessError) as error:
                 runs.error = _in_short(error)
                 continue
@@ -85,25 +94,27 @@ def _interleaved(peers: Sequence[str], rounds: int) -> Iterator[str]:
         yield from (*peers[first:], *peers[:first])
 
 
-def _upload(peer: str, latency_ms: int, source: Path, discard: bool) -> dict[str, float]:
+def _upload(peer: str, latency_ms: int, source: Path, discard: bool, descriptors: int | None) -> dict[str, float]:
     with running_endpoint(latency_ms, discard) as empty:
-        taken = _transfer(peer, "up", empty, source)
+        taken = _transfer(peer, "up", empty, source, descriptors)
         check_upload(source, empty, _PREFIX, discard)
     return taken
 
 
-def _download(peer: str, full: Endpoint, source: Path, copy: Path) -> dict[str, float]:
+def _download(peer: str, full: Endpoint, source: Path, copy: Path, descriptors: int | None) -> dict[str, float]:
     copy.mkdir()
     try:
-        taken = _transfer(peer, "down", full, copy)
+        taken = _transfer(peer, "down", full, copy, descriptors)
         check_download(source, copy)
     finally:
         shutil.rmtree(copy)
     return taken
 
 
-def _transfer(peer: str, operation: str, endpoint: Endpoint, folder: Path) -> dict[str, float]:
+def _transfer(peer: str, operation: str, endpoint: Endpoint, folder: Path, descriptors: int | None) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.transfer", peer, operation, endpoint.url, _PREFIX, str(folder)]
+    if descriptors:
+        command = ["sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh", *command]
     done = subprocess.run(
         command, cwd=_TOP, env=_environment(), check=True, capture_output=True, text=True, timeout=_LONGEST_SECONDS
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,19 +15,25 @@ _FILES_PER_FOLDER = 100
 
 @dataclass(frozen=True)
 class Workload:
-    """So many files of one size."""
+    """So many files of one size, and beside them a large one or none."""
 
     name: str
     files: int
     file_bytes: int
+    large_bytes: int = 0
 
     @property
     def total_bytes(self) -> int:
-        return self.files * self.file_bytes
+        return self.files * self.file_bytes + self.large_bytes
 
     def __str__(self) -> str:
-        unit, divisor = ("MiB", MIB) if self.file_bytes >= MIB else ("KiB", KIB)
-        return f"{self.files:,} x {self.file_bytes // divisor:,} {unit}"
+        large = f" and 1 x {_size(self.large_bytes)}" if self.large_bytes else ""
+        return f"{self.files:,} x {_size(self.file_bytes)}{large}"
+
+
+def _size(number: int) -> str:
+    unit, divisor = ("MiB", MIB) if number >= MIB else ("KiB", KIB)
+    return f"{number // divisor:,} {unit}"
 
 
 WORKLOADS = {
@@ -36,8 +43,14 @@ WORKLOADS = {
         Workload("medium", 1_000, MIB),
         Workload("large", 2, 512 * MIB),
         Workload("one", 1, 2048 * MIB),
+        Workload("many", 100_000, 4 * KIB),
+        Workload("half", 5_000, 4 * KIB),
+        Workload("gib", 1, 1024 * MIB),
+        Workload("mixed", 5_000, 4 * KIB, large_bytes=1024 * MIB),
     )
 }
+# The others answer questions of their own (docs/performance.md).
+TABLE = ("small", "medium", "large", "one")
 
 
 def make(workload: Workload, folder: Path) -> None:
@@ -47,9 +60,22 @@ def make(workload: Workload, folder: Path) -> None:
     for index in range(workload.files):
         path = folder / f"{index // _FILES_PER_FOLDER:03}" / f"{index:05}.bin"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            for _ in range(workload.file_bytes // len(block)):
-                file.write(next(numbers).to_bytes(8, "big") + block[8:])
+        _fill(path, workload.file_bytes, block, numbers)
+    if workload.large_bytes:
+        # Met in the middle of the walk, so that small files go before it and after it.
+        block = random.Random(1).randbytes(MIB)
+        _fill(
+            folder / f"{workload.files // _FILES_PER_FOLDER // 2:03}" / "large.bin",
+            workload.large_bytes,
+            block,
+            numbers,
+        )
+
+
+def _fill(path: Path, size: int, block: bytes, numbers: Iterator[int]) -> None:
+    with path.open("wb") as file:
+        for _ in range(size // len(block)):
+            file.write(next(numbers).to_bytes(8, "big") + block[8:])
 
 
 def scratch_root(needed_bytes: int) -> Path | None:
