@@ -119,8 +119,8 @@ _STOPS = {
     "download_file": _SIGNALS,
     "download_prefix": (*_SIGNALS, "record"),
 }
-# In `make test` half of the points, each once. Of the ways to end a call "type" is left to `make test-all`: where a busy
-# machine asks for the three other types first, nobody is left to raise, and the test runs into its time limit.
+# In `make test` half of the points, each once. Of the ways to end a call "type" is left to `make test-all`: where a
+# busy machine asks for the three other types first, nobody is left to raise, and the test runs into its time limit.
 _NO_RECORD_YET = {"list", "page", "pause-after-a-page"}
 
 
