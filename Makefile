@@ -4,9 +4,8 @@
 PROFILE ?= daily
 VENV := .venv
 BIN := $(VENV)/bin
-# Tests wait more than they compute: processes of pytest, each with servers of its own, and threads of `cargo test`.
-JOBS ?= 3
-export RUST_TEST_THREADS ?= 4
+# Processes of pytest, each with servers of its own.
+JOBS ?= 2
 # Scripts of faults that `make test-all` generates for each property; `make test` tries a few.
 CASES ?= 300
 # How often `make test-all` plays each process model.

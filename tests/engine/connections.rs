@@ -88,9 +88,10 @@ async fn an_error_answer_is_read_so_that_its_connection_serves_on() {
         for _ in 0..10 {
             assert_eq!(rig.download().await.unwrap_err().status(), Some(404));
         }
-        // The first GET may come before the connection of the HEAD is free again.
+        // Some requests may come before the connection of the one before is free again; one that is not read to its end
+        // costs each GET a connection.
         let accepted = rig.server.stats().connections_accepted;
-        assert!(rig.server.fired("fault") == 10 && accepted <= 2, "{accepted}");
+        assert!(rig.server.fired("fault") == 10 && accepted <= 5, "{accepted}");
         rig.assert_clean().await;
     }
 }
