@@ -1,8 +1,9 @@
 //! Whether disk work waits for want of threads.
 //!
 //! A second thread makes each small file dearer (10,000 x 4 KiB: 48 to 56 us of CPU with four threads, 35 to 40 with
-//! one), so a queue alone is no reason: a thread that is busy computing and copying is best left alone with it. A thread
-//! that sleeps until a cold or slow disk answers is not.
+//! one), so a queue alone is no reason: a thread that is busy with many short jobs is best left alone with them. One that
+//! sleeps until a cold or slow disk answers is not, and neither is one that copies long stretches: there the wake-up of
+//! another costs nothing beside the work, and a processor may be free for it.
 
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ const LONG_WAIT: Duration = Duration::from_millis(1);
 /// No job ends for so long: stuck on a hung mount, a FIFO without a reader, or one very large piece of work. On a machine
 /// with twice as many busy threads as processors, gaps of 10 to 17 ms were seen without any of these.
 const STUCK: Duration = Duration::from_millis(50);
+
+/// A job that takes so long moves some 200 KiB and more from or to memory: small files take 40 us.
+const LONG_JOB: Duration = Duration::from_micros(150);
 
 /// Above, the threads mostly sleep; below the second figure, they would do with one less. Between them nothing changes,
 /// so that the number does not swing.
@@ -27,10 +31,14 @@ pub(super) struct Seen {
     pub(super) unmoved: Duration,
     /// The share of time that a busy thread neither ran nor wanted to run, when it was measured.
     pub(super) blocked: Option<f64>,
+    /// How long a job of that thread took in this time.
+    pub(super) job: Duration,
     /// Threads that may work at a time, and how many they may be at least and at most.
     pub(super) allowed: usize,
     pub(super) least: usize,
     pub(super) limit: usize,
+    /// Processors that this process may use.
+    pub(super) processors: usize,
 }
 
 /// What to do about it.
@@ -47,9 +55,11 @@ pub(super) fn judge(seen: Seen) -> Verdict {
     let waits = wait >= LONG_WAIT;
     // Nothing moved either before there was anything to do.
     let blocked = seen.unmoved.min(wait) >= STUCK || seen.blocked.is_some_and(|share| share >= MOSTLY_BLOCKED);
-    if waits && blocked && seen.allowed < seen.limit {
+    let copies = seen.blocked.is_some() && seen.job >= LONG_JOB;
+    let enough = if copies { seen.processors.max(seen.least) } else { seen.least };
+    if waits && (blocked || seen.allowed < enough) && seen.allowed < seen.limit {
         Verdict::OneMore
-    } else if seen.allowed > seen.least && seen.blocked.is_some_and(|share| share <= HARDLY_BLOCKED) {
+    } else if seen.allowed > enough && seen.blocked.is_some_and(|share| share <= HARDLY_BLOCKED) {
         Verdict::OneLess
     } else {
         Verdict::Enough
@@ -103,7 +113,31 @@ mod tests {
             (None, milliseconds(0), Some(0.05), 4, 4, Verdict::OneLess),
             (None, milliseconds(0), Some(0.3), 4, 4, Verdict::Enough),
         ] {
-            let seen = Seen { oldest_wait, unmoved, blocked, allowed, least: 1, limit };
+            let job = Duration::from_micros(40);
+            let seen = Seen { oldest_wait, unmoved, blocked, job, allowed, least: 1, limit, processors: 2 };
+            assert_eq!(judge(seen), expected, "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn threads_that_copy_long_stretches_are_as_many_as_processors() {
+        let (microseconds, waits) = (Duration::from_micros, Some(Duration::from_millis(5)));
+        for (oldest_wait, blocked, job, allowed, limit, expected) in [
+            (waits, Some(0.0), 149, 1, 8, Verdict::Enough),
+            (waits, Some(0.0), 150, 1, 8, Verdict::OneMore),
+            (waits, Some(0.0), 150, 3, 8, Verdict::OneMore),
+            (waits, Some(0.0), 150, 4, 8, Verdict::Enough),
+            (waits, Some(0.0), 150, 5, 8, Verdict::OneLess),
+            (waits, Some(0.9), 150, 5, 8, Verdict::OneMore),
+            (waits, Some(0.0), 150, 2, 2, Verdict::Enough),
+            (waits, None, 150, 1, 8, Verdict::Enough),
+            (None, Some(0.0), 150, 1, 8, Verdict::Enough),
+            (None, Some(0.0), 150, 4, 8, Verdict::Enough),
+            (None, Some(0.0), 40, 4, 8, Verdict::OneLess),
+        ] {
+            let unmoved = Duration::ZERO;
+            let job = microseconds(job);
+            let seen = Seen { oldest_wait, unmoved, blocked, job, allowed, least: 1, limit, processors: 4 };
             assert_eq!(judge(seen), expected, "{seen:?}");
         }
     }

@@ -44,6 +44,7 @@ struct Shared {
     wake: Condvar,
     least: usize,
     limit: usize,
+    processors: usize,
 }
 
 struct State {
@@ -84,7 +85,8 @@ impl DiskThreads {
             watched: false,
             closed: false,
         };
-        let shared = Shared { state: Mutex::new(state), wake: Condvar::new(), least, limit: limit.max(least) };
+        let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let shared = Shared { state: Mutex::new(state), wake: Condvar::new(), least, limit: limit.max(least), processors };
         Arc::new(Self { shared: Arc::new(shared) })
     }
 
@@ -201,12 +203,12 @@ impl Shared {
             // A panic costs one job, not the thread.
             let _ = catch_unwind(AssertUnwindSafe(job));
             let now = Instant::now();
-            let blocked = measure.blocked_share(now);
+            let measured = measure.after_a_job(now);
             state = self.lock();
             state.working -= 1;
             state.moved = now;
-            if blocked.is_some() {
-                self.adjust(&mut state, blocked, now);
+            if measured.is_some() {
+                self.adjust(&mut state, measured, now);
             }
         }
     }
@@ -247,14 +249,16 @@ impl Shared {
         Some(state)
     }
 
-    fn adjust(self: &Arc<Self>, state: &mut State, blocked: Option<f64>, now: Instant) {
+    fn adjust(self: &Arc<Self>, state: &mut State, measured: Option<Measured>, now: Instant) {
         let seen = Seen {
             oldest_wait: state.queue.front().map(|(queued, _)| now.saturating_duration_since(*queued)),
             unmoved: now.saturating_duration_since(state.moved),
-            blocked,
+            blocked: measured.map(|measured| measured.blocked),
+            job: measured.map(|measured| measured.job).unwrap_or_default(),
             allowed: state.allowed,
             least: self.least,
             limit: self.limit,
+            processors: self.processors,
         };
         match judge(seen) {
             Verdict::OneMore => {
@@ -287,29 +291,40 @@ struct Measure {
     statistics: Option<File>,
     before: Option<Awake>,
     since: Instant,
+    jobs: u32,
+}
+
+/// What a look showed: the share of time spent asleep, and how long a job took.
+#[derive(Debug, Clone, Copy)]
+struct Measured {
+    blocked: f64,
+    job: Duration,
 }
 
 impl Measure {
     fn begin() -> Self {
         let statistics = if cfg!(target_os = "linux") { File::open("/proc/thread-self/schedstat").ok() } else { None };
-        Self { statistics, before: None, since: Instant::now() }
+        Self { statistics, before: None, since: Instant::now(), jobs: 0 }
     }
 
     fn restart(&mut self) {
         self.before = None;
         self.since = Instant::now();
+        self.jobs = 0;
     }
 
-    /// The share once per [`MEASURE`] of uninterrupted work.
-    fn blocked_share(&mut self, now: Instant) -> Option<f64> {
+    /// Something once per [`MEASURE`] of uninterrupted work.
+    fn after_a_job(&mut self, now: Instant) -> Option<Measured> {
+        self.jobs += 1;
         let wall = now.saturating_duration_since(self.since);
         if wall < if self.before.is_some() { MEASURE } else { BUSY } {
             return None;
         }
         let after = self.awake()?;
-        let share = self.before.and_then(|before| blocked_share(before, after, wall));
-        (self.before, self.since) = (Some(after), now);
-        share
+        let blocked = self.before.and_then(|before| blocked_share(before, after, wall));
+        let job = wall / self.jobs;
+        (self.before, self.since, self.jobs) = (Some(after), now, 0);
+        blocked.map(|blocked| Measured { blocked, job })
     }
 
     fn awake(&self) -> Option<Awake> {
