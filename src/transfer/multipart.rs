@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crc_fast::CrcAlgorithm;
 use http::{Method, header};
@@ -27,10 +27,12 @@ use crate::wire::retry::{Class, Retry, classify};
 /// How long the answer to a CreateMultipartUpload is waited for after a cancel: without it the upload could not be
 /// aborted. Part of the second that a cancel may take.
 const CREATE_GRACE: Duration = Duration::from_millis(500);
-/// How long a part may take on the network to be called quick, and how long one waits for the memory that quick ones give
-/// back. A part of 8 MiB is sent and answered in 3 ms on loopback and in 80 ms at the 100 MB/s of one connection to S3:
-/// there the parts have to be many, and there is no memory for many (docs/decisions/0003).
+/// How long after its last byte a part may be answered to be called quick: later, the server is far away or does much with
+/// it, the parts have to be many, and there is no memory for many (docs/decisions/0003). The time of the bytes themselves
+/// says nothing: they take long on a busy machine, too.
 const QUICK: Duration = Duration::from_millis(10);
+/// How long one waits for the memory that quick ones give back.
+const PATIENCE: Duration = Duration::from_millis(20);
 /// How many slow parts and vain waits of a file it takes until none waits any more. One may have met a busy moment.
 const STRIKES: u32 = 3;
 /// How long an abort may take after a cancel. A server that does not answer in this time leaves the upload to its
@@ -137,7 +139,7 @@ impl Engine {
             let Some(part) = parts.peek() else { break Ok(()) };
             let room = async {
                 let memory = if strikes.load(Relaxed) < STRIKES {
-                    self.budget.reserve_spare(part.length, 2 * QUICK).await
+                    self.budget.reserve_spare(part.length, PATIENCE).await
                 } else {
                     self.budget.try_reserve_spare(part.length)
                 };
@@ -287,11 +289,9 @@ impl PartSender {
             retry.begin();
             let mut limits = Limits::new(options, Some(&engine.window));
             limits.expect_continue = retry.expect_continue();
-            let began = Instant::now();
             let answer = engine.client.wire().attempt(&request, limits).await;
-            if began.elapsed() > QUICK {
-                self.strikes.fetch_add(1, Relaxed);
-            }
+            let is_quick = answer.as_ref().is_ok_and(|response| response.answer_time <= QUICK);
+            self.strikes.fetch_add(u32::from(!is_quick), Relaxed);
             let error = match answer {
                 Ok(mut response) => match response.header(header::ETAG).map(str::to_owned) {
                     Some(etag) => {

@@ -83,6 +83,8 @@ pub struct Answer {
     pub response: Response<Incoming>,
     /// What is known of the connection.
     pub connection: Option<ConnectionHandle>,
+    /// From the last byte that was written to the head of the answer.
+    pub answer_time: Duration,
     /// The request's body, when the head came before its end.
     pub unfinished: Option<Unfinished>,
 }
@@ -180,15 +182,17 @@ impl Pool {
         match answered {
             Ok(response) => {
                 guard.armed = false;
+                let mut answer_time = Duration::ZERO;
                 if let Some(connection) = &connection {
                     connection.served();
+                    answer_time = connection.last_write().elapsed();
                 }
                 let unfinished = (!guard.state.is_finished()).then(|| {
                     // hyper would go on sending the rest into the void.
                     guard.state.hold();
                     Unfinished { state: guard.state.clone(), connection: connection.clone() }
                 });
-                Ok(Answer { response, connection, unfinished })
+                Ok(Answer { response, connection, answer_time, unfinished })
             }
             Err(error) => {
                 // The body's own error is the cause; the network's is its consequence.

@@ -25,6 +25,8 @@ pub struct ServerResponse {
     pub status: StatusCode,
     /// Headers as they came; values may be any bytes.
     pub headers: HeaderMap,
+    /// From the last byte of the request to the head: the way there and back, and what the server did.
+    pub answer_time: Duration,
     body: Incoming,
     /// The longest time without a byte; also the time over which the rate is averaged.
     read_timeout: Duration,
@@ -45,6 +47,7 @@ impl ServerResponse {
         Self {
             status: parts.status,
             headers: parts.headers,
+            answer_time: answer.answer_time,
             body,
             read_timeout,
             patient: false,
