@@ -12,8 +12,8 @@ pub const DEFAULT_PART_SIZE: u64 = 8 << 20;
 /// The threshold of AWS's Rust transfer manager. Below two parts a multipart upload costs two requests and gains nothing.
 pub const DEFAULT_MULTIPART_THRESHOLD: u64 = 16 << 20;
 /// Measured (docs/decisions/0003): with it a whole Python process stays below 64 MiB, and no transfer at less than 20 ms
-/// was slower than with twice as much.
-pub const DEFAULT_MEMORY_LIMIT: u64 = 32 << 20;
+/// was slower than with twice as much. Three parts of a file fit.
+pub const DEFAULT_MEMORY_LIMIT: u64 = 28 << 20;
 /// Total attempts of botocore's `legacy` retry mode.
 pub const DEFAULT_MAX_ATTEMPTS: u32 = 5;
 /// `connect_timeout` of `botocore.config.Config`.

@@ -32,7 +32,7 @@ class TransferOptions:
             parts. Default 8 MiB: `multipart_chunksize` of boto3's `TransferConfig`.
         multipart_threshold: From this size in bytes on a file goes up in parts and an object comes down in ranges,
             1 byte to 5 GiB. Default 16 MiB: that of AWS's Rust transfer manager (aws-s3-transfer-manager-rs).
-        memory_limit: Bytes of all transfer buffers together, at least 4 MiB. Default 32 MiB, from the measurements
+        memory_limit: Bytes of all transfer buffers together, at least 4 MiB. Default 28 MiB, from the measurements
             in docs/decisions; never more than a quarter of the container's memory.
         max_attempts: Requests that one operation may cost, the first included, at least 1; 1 switches retries off.
             Default 5: botocore's `legacy` retry mode.
@@ -52,7 +52,7 @@ class TransferOptions:
     max_concurrency: int | None = None
     part_size: int = 8 * MIB
     multipart_threshold: int = 16 * MIB
-    memory_limit: int = 32 * MIB
+    memory_limit: int = 28 * MIB
     max_attempts: int = 5
     connect_timeout: float = 60.0
     read_timeout: float = 60.0

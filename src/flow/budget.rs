@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Bytes are counted in blocks of 1 KiB, so that a budget of many gigabytes fits a semaphore.
 const BLOCK: u64 = 1 << 10;
 
-/// Never spare, nor is a quarter of the whole: more than a unit of any kind takes (a small object 2 MiB and 8 KiB).
+/// Never spare, nor is an eighth of the whole: more than a unit of any kind takes (a small object 2 MiB and 8 KiB).
 const KEPT: u64 = 3 << 20;
 
 /// Bytes that buffers may take, handed out before the work starts and given back on drop.
@@ -51,7 +51,7 @@ impl Budget {
     /// A budget of so many bytes.
     pub fn new(bytes: u64) -> Self {
         let total = u32::try_from(bytes.div_ceil(BLOCK)).unwrap_or(u32::MAX).max(1);
-        let kept = (total / 4).max((KEPT / BLOCK) as u32);
+        let kept = (total / 8).max((KEPT / BLOCK) as u32);
         let spare_total = total.saturating_sub(kept);
         Self {
             blocks: Arc::new(Semaphore::new(total as usize)),
@@ -172,15 +172,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_quarter_is_never_spare() {
-        let budget = Budget::new(16 << 20);
-        assert!(budget.try_reserve_spare(13 << 20).is_none());
-        assert!(budget.reserve_spare(13 << 20, Duration::MAX).await.is_none());
-        let spare = budget.try_reserve_spare(12 << 20).unwrap();
+    async fn an_eighth_is_never_spare() {
+        let budget = Budget::new(32 << 20);
+        assert!(budget.try_reserve_spare(29 << 20).is_none());
+        assert!(budget.reserve_spare(29 << 20, Duration::MAX).await.is_none());
+        let spare = budget.try_reserve_spare(28 << 20).unwrap();
         assert!(budget.try_reserve_spare(1).is_none());
         assert!(budget.try_reserve(4 << 20).is_some());
         drop(spare);
-        assert!(budget.try_reserve_spare(12 << 20).is_some());
+        assert!(budget.try_reserve_spare(28 << 20).is_some());
         assert_eq!(budget.in_use(), 0);
         let small = Budget::new(4 << 20);
         assert!(small.try_reserve_spare(2 << 20).is_none());
@@ -194,14 +194,14 @@ mod tests {
         let (slow, quick) = (budget.try_reserve_spare(8 << 20).unwrap(), budget.try_reserve_spare(4 << 20).unwrap());
         let waiting = tokio::spawn({
             let budget = budget.clone();
-            async move { budget.reserve_spare(12 << 20, PATIENCE).await.is_some() }
+            async move { budget.reserve_spare(13 << 20, PATIENCE).await.is_some() }
         });
         tokio::time::sleep(PATIENCE * 3 / 4).await;
         drop(quick);
         tokio::time::sleep(PATIENCE * 3 / 4).await;
         drop(slow);
         assert!(waiting.await.unwrap());
-        let _kept = budget.try_reserve_spare(12 << 20).unwrap();
+        let _kept = budget.try_reserve_spare(13 << 20).unwrap();
         assert!(budget.reserve_spare(1, PATIENCE).await.is_none());
     }
 

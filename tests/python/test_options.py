@@ -20,7 +20,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
         "max_concurrency": None,
         "part_size": 8 * MIB,
         "multipart_threshold": 16 * MIB,
-        "memory_limit": 32 * MIB,
+        "memory_limit": 28 * MIB,
         "max_attempts": 5,
         "connect_timeout": 60.0,
         "read_timeout": 60.0,
