@@ -86,7 +86,8 @@ impl DiskThreads {
             closed: false,
         };
         let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let shared = Shared { state: Mutex::new(state), wake: Condvar::new(), least, limit: limit.max(least), processors };
+        let shared =
+            Shared { state: Mutex::new(state), wake: Condvar::new(), least, limit: limit.max(least), processors };
         Arc::new(Self { shared: Arc::new(shared) })
     }
 
