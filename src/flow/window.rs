@@ -11,15 +11,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// the server's to be woken (docs/decisions/0005: with 8 lanes on loopback 10,000 x 4 KiB cost the server half the time
 /// that they cost with the 64 lanes and more that the window opened to).
 const START: usize = 8;
-/// The least to a service far away, from the first answer on: at 20 ms 64 lanes carry 3,200 requests a second.
+/// The least to a service far away, from the first decision on: at 20 ms 64 lanes carry 3,200 requests a second.
 const START_FAR: usize = 64;
 /// Never fewer: with less a single lost connection would halve the rate.
 const FLOOR: usize = 4;
-/// What a small object costs beyond its bytes, in bytes: makes requests per second and bytes per second one figure.
+/// What a request costs beyond its bytes, in bytes: makes requests per second and bytes per second one figure.
 const UNIT_COST: u64 = 32 << 10;
-/// Units of which even the quickest takes so many times as long as the quickest ever are waiting for each other, be it in
-/// the server, in the network or in this process: then the window shrinks to what is in flight without a queue (TCP Vegas
-/// decides likewise). An average would not tell that from a service that takes now 10 ms and now 100 ms.
+/// Requests of which even the quickest answer takes so many times as long as the quickest before are waiting for each
+/// other, be it in the server, in the network or in this process: then the window shrinks to what is in flight without a
+/// queue (TCP Vegas decides likewise). An average would not tell that from a service that takes now 10 ms and now 100 ms.
 const QUEUED: f64 = 2.5;
 /// Below this nothing waits at all, and with such round trips the window takes two steps at once: between 64 and 512 lanes
 /// lie otherwise nine round trips.
@@ -29,10 +29,13 @@ const FAR: Duration = Duration::from_millis(5);
 const PAYS: f64 = 1.15;
 /// Shortest interval between two decisions; longer where round trips are.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(20);
-/// Near by, where goodput alone decides: in 20 ms some 200 small units end, or 100, and a step would pay by chance.
+/// Near by, where goodput alone decides: in 20 ms some 200 small objects end, or 100, and a step would pay by chance.
 const SHORTEST_INTERVAL_NEAR: Duration = Duration::from_millis(100);
-/// Longest one: the times of units that were refused hold their pauses, too, up to a minute after a storm.
+/// Longest one, for a server that takes seconds for an answer.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(1);
+/// How fast the quickest answer is forgotten when none is as quick any more: the way to the service has become longer, or
+/// requests go to another bucket (BBR asks again after 10 s).
+const MEMORY: Duration = Duration::from_secs(30);
 /// Round trips per interval: one to fill the wider window, two to see what it brings.
 const ROUND_TRIPS: u32 = 3;
 /// What is left of the window when S3 throttles: against a limit on requests three quarters keep 89 % of it busy and more,
@@ -50,17 +53,25 @@ struct Sample {
     throttled: bool,
     /// Whether all lanes were in use at some time.
     saturated: bool,
-    /// How much longer the quickest small unit took than the quickest one so far, where that tells something: 1 is no
-    /// longer.
+    /// How much longer the quickest answer took than the quickest so far, where that tells something: 1 is no longer.
     stretch: Option<f64>,
-    /// The time of the quickest.
+    /// The time of the quickest so far.
     round_trip: Duration,
 }
 
-/// How much longer units take than they have to, by the quickest one ever and lately, in microseconds. Near by that tells
-/// nothing: some unit slips through any queue, and a disk takes now one and now ten milliseconds. There goodput decides.
+/// How much longer answers take than they have to, by the quickest one ever and lately, in microseconds. Near by that tells
+/// nothing: some request slips through any queue, and a disk takes now one and now ten milliseconds. There goodput decides.
 fn stretch(ever: u64, lately: u64) -> Option<f64> {
     (lately != u64::MAX && !is_near(ever)).then(|| lately as f64 / ever as f64)
+}
+
+/// The quickest answer as it is remembered after so much time in which the quickest was `lately`.
+fn remembered(ever: u64, lately: u64, elapsed: Duration) -> u64 {
+    if lately == u64::MAX || lately <= ever {
+        return ever;
+    }
+    let forgotten = (elapsed.as_secs_f64() / MEMORY.as_secs_f64()).min(1.0);
+    ever + ((lately - ever) as f64 * forgotten) as u64
 }
 
 fn is_near(ever: u64) -> bool {
@@ -78,6 +89,8 @@ struct Controller {
     ceiling: usize,
     /// Goodput before the last step, and the limit it was reached with.
     before: Option<(f64, usize)>,
+    /// Goodput and limit before the window shrank because of a queue, until it shows whether there was one.
+    shrunk_from: Option<(f64, usize)>,
     /// After throttling the window grows by eighths, not by doubling.
     cautious: bool,
     /// The limit at which S3 began to throttle the last time.
@@ -94,6 +107,7 @@ impl Controller {
             limit: START.min(ceiling),
             ceiling,
             before: None,
+            shrunk_from: None,
             cautious: false,
             throttled_at: 0,
             is_throttled: false,
@@ -108,7 +122,7 @@ impl Controller {
                 self.throttled_at = self.limit;
             }
             self.limit = (self.limit * KEPT.0 / KEPT.1).max(FLOOR.min(self.ceiling));
-            (self.cautious, self.before, self.quiet) = (true, None, 0);
+            (self.cautious, self.before, self.shrunk_from, self.quiet) = (true, None, None, 0);
             return self.limit;
         }
         if !sample.saturated {
@@ -116,9 +130,15 @@ impl Controller {
         }
         self.is_throttled = false;
         if self.limit < self.throttled_at {
-            // So many were nearly right. Whether each step pays can't be seen: lanes that rest after a refusal look like
-            // a queue, and an eighth more is less than the noise.
+            // So many were nearly right. Whether each step pays can't be seen: an eighth more is less than the noise.
             self.limit = (self.limit + (self.limit / 8).max(1)).min(self.ceiling);
+            return self.limit;
+        }
+        if let Some((goodput, limit)) = self.shrunk_from.take()
+            && sample.goodput * PAYS < goodput
+        {
+            // What looked like a queue was none: fewer lanes bring less.
+            (self.limit, self.before, self.quiet) = (limit, Some((goodput, limit)), 0);
             return self.limit;
         }
         match self.before {
@@ -132,10 +152,11 @@ impl Controller {
                     self.before = None;
                 }
             }
-            // Lanes that rest after a refusal look like a queue, too.
+            // A window that was throttled has room for its queue: it waits for that to end.
             _ if self.cautious && sample.stretch.is_some_and(|stretch| stretch > QUEUED) => {}
             _ if sample.stretch.is_some_and(|stretch| stretch > QUEUED) => {
                 // Without a queue so many would be in flight. What they bring is what growth has to exceed.
+                self.shrunk_from = Some((sample.goodput, self.limit));
                 let enough = self.limit as f64 * UNQUEUED / sample.stretch.unwrap_or(QUEUED);
                 // Not below what a service far away is given at least: larger units take longer without a queue.
                 self.limit = self.limit.min((enough as usize).max(START_FAR));
@@ -164,9 +185,9 @@ struct Shared {
     moved: AtomicU64,
     throttled: AtomicU32,
     saturated: AtomicBool,
-    /// Smoothed duration of small units, in microseconds.
+    /// Smoothed time of an answer, in microseconds.
     latency: AtomicU64,
-    /// The quickest small unit, in microseconds: of all, and since the last decision.
+    /// The quickest answer, in microseconds: of all, and since the last decision.
     quickest: AtomicU64,
     quickest_lately: AtomicU64,
     began: Instant,
@@ -190,7 +211,6 @@ pub struct Window(Arc<Shared>);
 #[derive(Debug)]
 pub struct Lane {
     window: Window,
-    began: Instant,
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -228,12 +248,24 @@ impl Window {
                 }
             }
         };
-        Lane { window: self.clone(), began: Instant::now(), permit: Some(permit) }
+        Lane { window: self.clone(), permit: Some(permit) }
     }
 
     /// Counts bytes as they move, so that parts that take longer than an interval count too.
     pub fn moved(&self, bytes: u64) {
         self.0.moved.fetch_add(bytes, Relaxed);
+    }
+
+    /// Counts an answer and the time that it took after the last byte of its request: the way there and back and the
+    /// server's work, whatever the size of the body. One that was not a success says little and does not count.
+    pub fn answered(&self, took: Duration) {
+        let took = (took.as_micros() as u64).max(1);
+        let shared = &self.0;
+        shared.moved.fetch_add(UNIT_COST, Relaxed);
+        let old = shared.latency.load(Relaxed);
+        shared.latency.store(if old == 0 { took } else { (old * 7 + took) / 8 }, Relaxed);
+        shared.quickest.fetch_min(took, Relaxed);
+        shared.quickest_lately.fetch_min(took, Relaxed);
     }
 
     /// S3 asked for less.
@@ -267,7 +299,7 @@ impl Window {
             return;
         }
         let moved = shared.moved.load(Relaxed);
-        let sample = shared.sample((moved - decisions.moved) as f64 / elapsed.as_secs_f64());
+        let sample = shared.sample((moved - decisions.moved) as f64 / elapsed.as_secs_f64(), elapsed);
         (decisions.last, decisions.moved) = (now, moved);
         let old = decisions.controller.limit;
         let new = decisions.controller.decide(sample);
@@ -279,9 +311,11 @@ impl Window {
 }
 
 impl Shared {
-    /// What was seen since the last sample.
-    fn sample(&self, goodput: f64) -> Sample {
+    /// What was seen since the last sample, `elapsed` ago.
+    fn sample(&self, goodput: f64, elapsed: Duration) -> Sample {
         let (lately, ever) = (self.quickest_lately.swap(u64::MAX, Relaxed), self.quickest.load(Relaxed));
+        // One that came in between is seen the next time.
+        self.quickest.store(remembered(ever, lately, elapsed), Relaxed);
         Sample {
             goodput,
             throttled: self.throttled.swap(0, Relaxed) > 0,
@@ -308,19 +342,6 @@ impl Shared {
     /// Pays one lane of the debt, if there is any.
     fn settle_one(&self) -> bool {
         self.debt.fetch_update(Relaxed, Relaxed, |debt| debt.checked_sub(1)).is_ok()
-    }
-}
-
-impl Lane {
-    /// Says that the unit was a small one whose duration shows the round trip time.
-    pub fn finished_small(&self) {
-        let took = self.began.elapsed().as_micros() as u64;
-        let shared = &self.window.0;
-        shared.moved.fetch_add(UNIT_COST, Relaxed);
-        let old = shared.latency.load(Relaxed);
-        shared.latency.store(if old == 0 { took } else { (old * 7 + took) / 8 }, Relaxed);
-        shared.quickest.fetch_min(took.max(1), Relaxed);
-        shared.quickest_lately.fetch_min(took.max(1), Relaxed);
     }
 }
 

@@ -30,7 +30,7 @@ impl LeakyBucket {
     }
 }
 
-/// One unit in its lane: when its request reaches the server, when the unit began, how often it was refused. Times in
+/// One unit in its lane: when its request reaches the server, when that was sent, how often it was refused. Times in
 /// nanoseconds, so that they have an order.
 type Unit = Reverse<(u64, u64, u32)>;
 
@@ -72,14 +72,13 @@ impl Clockwork {
         if now <= self.due || elapsed < shortest {
             return;
         }
+        let lately = std::mem::replace(&mut self.quickest_lately, f64::MAX);
+        self.quickest += (lately - self.quickest) * (elapsed / MEMORY.as_secs_f64()).min(1.0);
         self.controller.decide(Sample {
             goodput: f64::from(std::mem::take(&mut self.moved)) / elapsed,
             throttled: std::mem::take(&mut self.is_throttled),
             saturated: true,
-            stretch: stretch(
-                microseconds(self.quickest),
-                microseconds(std::mem::replace(&mut self.quickest_lately, f64::MAX)),
-            ),
+            stretch: stretch(microseconds(self.quickest), microseconds(lately)),
             round_trip: Duration::from_secs_f64(self.quickest),
         });
         self.last = now;
@@ -106,16 +105,16 @@ fn goodput(rate: f64, round_trip: f64, seed: u64) -> f64 {
             let arrives = now + round_trip * (0.9 + chance.f64() / 5.0);
             units.push(Reverse((nanoseconds(arrives), nanoseconds(now), 0)));
         }
-        let Some(Reverse((at, began, refused))) = units.pop() else { break };
+        let Some(Reverse((at, sent, refused))) = units.pop() else { break };
         now = at as f64 / 1e9;
         if bucket.takes(now) {
             good += u32::from(now > WARM_UP);
-            clockwork.unit_ended(now, now - began as f64 / 1e9);
+            clockwork.unit_ended(now, now - sent as f64 / 1e9);
         } else {
             clockwork.is_throttled = true;
             let longest = (FIRST_PAUSE * f64::from(1_u32 << refused.min(16))).min(LONGEST_PAUSE);
-            let again = now + chance.f64() * longest + round_trip;
-            units.push(Reverse((nanoseconds(again), began, refused + 1)));
+            let again = now + chance.f64() * longest;
+            units.push(Reverse((nanoseconds(again + round_trip), nanoseconds(again), refused + 1)));
         }
     }
     f64::from(good) / (END - WARM_UP) / rate.min(CEILING as f64 / round_trip)

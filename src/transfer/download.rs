@@ -303,9 +303,7 @@ impl Engine {
     /// transfer was cancelled finds that nothing is written any more.
     async fn write_whole(&self, whole: Whole, place: &Place, lane: &mut Option<Lane>) -> Result<u64, Stopped> {
         let Whole { frames, size, reserved } = whole;
-        if let Some(lane) = lane.take() {
-            lane.finished_small();
-        }
+        drop(lane.take());
         let place = place.clone();
         let write = self.disk.run(move || {
             let written = place.write(&frames);
@@ -339,29 +337,29 @@ impl Engine {
         let mut sums = vec![(0, 0); plan.count() as usize];
         let mut fetching: JoinSet<Result<(usize, u64, u64), Stopped>> = JoinSet::new();
         let mut parts = plan.parts();
-        let mut begun_all = false;
-        let outcome = loop {
-            if begun_all && fetching.is_empty() {
+        let outcome = 'parts: loop {
+            let next = parts.next();
+            if next.is_none() && fetching.is_empty() {
                 break Ok(());
             }
-            let lane = tokio::select! {
-                biased;
-                () = cancel.cancelled() => break Err(Stopped::Failed(cancelled())),
-                Some(ended) = fetching.join_next() => match joined(ended) {
-                    Ok((index, sum, length)) => { sums[index] = (sum, length); continue; }
-                    Err(stopped) => break Err(stopped),
-                },
-                lane = self.window.enter(), if !begun_all => lane,
+            // Awaited to its end: begun anew whenever a range ends, it would go back to the end of the queue for lanes.
+            let mut room = std::pin::pin!(async {
+                let lane = self.window.enter().await;
+                (lane, self.budget.reserve(RANGE_MEMORY).await)
+            });
+            let (lane, reserved) = loop {
+                tokio::select! {
+                    biased;
+                    () = cancel.cancelled() => break 'parts Err(Stopped::Failed(cancelled())),
+                    Some(ended) = fetching.join_next() => match joined(ended) {
+                        Ok((index, sum, length)) => sums[index] = (sum, length),
+                        Err(stopped) => break 'parts Err(stopped),
+                    },
+                    room = &mut room, if next.is_some() => break room,
+                    else => continue 'parts,
+                }
             };
-            let Some(part) = parts.next() else {
-                begun_all = true;
-                continue;
-            };
-            let reserved = tokio::select! {
-                biased;
-                () = cancel.cancelled() => break Err(Stopped::Failed(cancelled())),
-                reserved = self.budget.reserve(RANGE_MEMORY) => reserved,
-            };
+            let Some(part) = next else { continue };
             let engine = self.clone();
             let (object, file) = (object.clone(), file.clone());
             fetching.spawn(async move {

@@ -133,29 +133,31 @@ impl Engine {
         let wanted = Wanted { algorithm: upload.algorithm, signed };
         let mut sending: JoinSet<Result<Sent>> = JoinSet::new();
         let mut sent = Vec::with_capacity(plan.count() as usize);
-        let mut parts = plan.parts().peekable();
+        let mut parts = plan.parts();
         let strikes = Arc::new(AtomicU32::new(0));
-        let outcome = loop {
-            let Some(part) = parts.peek() else { break Ok(()) };
-            let room = async {
+        let outcome = 'parts: loop {
+            let Some(part) = parts.next() else { break Ok(()) };
+            // Awaited to its end: begun anew whenever a part ends, it would go back to the end of the queue for lanes.
+            let mut room = std::pin::pin!(async {
                 let memory = if strikes.load(Relaxed) < STRIKES {
                     self.budget.reserve_spare(part.length, PATIENCE).await
                 } else {
                     self.budget.try_reserve_spare(part.length)
                 };
                 (memory, self.window.enter().await)
-            };
-            let (memory, lane) = tokio::select! {
-                biased;
-                () = cancel.cancelled() => break Err(cancelled()),
-                Some(ended) = sending.join_next() => match joined(ended) {
-                    Ok(part) => { sent.push(part); continue; }
-                    Err(error) => break Err(error),
-                },
-                room = room => room,
+            });
+            let (memory, lane) = loop {
+                tokio::select! {
+                    biased;
+                    () = cancel.cancelled() => break 'parts Err(cancelled()),
+                    Some(ended) = sending.join_next() => match joined(ended) {
+                        Ok(part) => sent.push(part),
+                        Err(error) => break 'parts Err(error),
+                    },
+                    room = &mut room => break room,
+                }
             };
             strikes.fetch_add(u32::from(memory.is_none()), Relaxed);
-            let Some(part) = parts.next() else { break Ok(()) };
             let (engine, upload, source, strikes) = (self.clone(), upload.clone(), source.clone(), strikes.clone());
             sending.spawn(PartSender { engine, upload, source, wanted, strikes }.send(part, lane, memory));
         };
@@ -290,7 +292,8 @@ impl PartSender {
             let mut limits = Limits::new(options, Some(&engine.window));
             limits.expect_continue = retry.expect_continue();
             let answer = engine.client.wire().attempt(&request, limits).await;
-            let is_quick = answer.as_ref().is_ok_and(|response| response.answer_time <= QUICK);
+            let answer_time = answer.as_ref().ok().and_then(|response| response.answer_time);
+            let is_quick = answer_time.is_some_and(|took| took <= QUICK);
             self.strikes.fetch_add(u32::from(!is_quick), Relaxed);
             let error = match answer {
                 Ok(mut response) => match response.header(header::ETAG).map(str::to_owned) {

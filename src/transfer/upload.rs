@@ -46,6 +46,10 @@ impl Engine {
         let mut rereads = 0;
         let mut retry = Retry::new(self.client.options());
         loop {
+            if lane.is_none() {
+                // It went up in parts, which have lanes of their own, and is to be read again.
+                lane = Some(until_cancelled(cancel, async { Ok(self.window.enter().await) }).await?);
+            }
             let error = match self.upload_once(file, &mut lane, cancel).await {
                 Ok(size) => return Ok(size),
                 Err(error) => error.at_path(&file.path).of_object(&file.bucket, &file.key),
@@ -80,9 +84,6 @@ impl Engine {
             Loaded::Whole(bytes, digests) => {
                 let size = bytes.len() as u64;
                 until_cancelled(cancel, self.put_object(file, Payload::Bytes(bytes), digests, None)).await?;
-                if let Some(lane) = lane {
-                    lane.finished_small();
-                }
                 return Ok(size);
             }
             Loaded::Later(source) => {

@@ -192,6 +192,9 @@ impl Wire {
             response.discard();
             return Err(at(Error::new(Kind::ConnectionClosed, text)).into());
         }
+        if let (Some(window), Some(took)) = (limits.window, response.answer_time) {
+            window.answered(took);
+        }
         Ok(response)
     }
 }

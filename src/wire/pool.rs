@@ -83,8 +83,8 @@ pub struct Answer {
     pub response: Response<Incoming>,
     /// What is known of the connection.
     pub connection: Option<ConnectionHandle>,
-    /// From the last byte that was written to the head of the answer.
-    pub answer_time: Duration,
+    /// From the last byte that was written to the head of the answer, where the connection is known.
+    pub answer_time: Option<Duration>,
     /// The request's body, when the head came before its end.
     pub unfinished: Option<Unfinished>,
 }
@@ -182,10 +182,9 @@ impl Pool {
         match answered {
             Ok(response) => {
                 guard.armed = false;
-                let mut answer_time = Duration::ZERO;
+                let answer_time = connection.as_ref().map(|connection| connection.last_write().elapsed());
                 if let Some(connection) = &connection {
                     connection.served();
-                    answer_time = connection.last_write().elapsed();
                 }
                 let unfinished = (!guard.state.is_finished()).then(|| {
                     // hyper would go on sending the rest into the void.

@@ -26,7 +26,7 @@ pub struct ServerResponse {
     /// Headers as they came; values may be any bytes.
     pub headers: HeaderMap,
     /// From the last byte of the request to the head: the way there and back, and what the server did.
-    pub answer_time: Duration,
+    pub answer_time: Option<Duration>,
     body: Incoming,
     /// The longest time without a byte; also the time over which the rate is averaged.
     read_timeout: Duration,
