@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use super::failure::{attach_report, to_python};
 use super::options;
 use super::report::PyReport;
+use super::threads;
 use super::wait::{Caller, WARNING, run};
 use crate::client::Client;
 use crate::config::{AddressingStyle, Adopted, ClientConfig, CredentialSource, Proxies, Secret, TransferOptions};
@@ -48,7 +49,8 @@ impl NativeClient {
         if current.0 == std::process::id() {
             return Ok(current.1.clone());
         }
-        let engine = Engine::new(Client::new(self.config.clone(), self.options.clone())?);
+        let client = Client::new(self.config.clone(), self.options.clone())?;
+        let engine = Engine::with_disk_threads(client, threads::for_the_disk()?);
         let inherited = self.engine.swap(Arc::new((std::process::id(), engine.clone())));
         std::mem::forget((inherited, current));
         Ok(engine)
@@ -171,7 +173,8 @@ impl NativeClient {
                 adopted,
             };
             let options = TransferOptions::default();
-            let engine = Engine::new(Client::new(config.clone(), options.clone())?);
+            let client = Client::new(config.clone(), options.clone())?;
+            let engine = Engine::with_disk_threads(client, threads::for_the_disk()?);
             Ok(Self::assemble(config, options, credentials, engine))
         };
         build().map_err(|error: Error| to_python(py, &error, None))

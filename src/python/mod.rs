@@ -7,6 +7,7 @@ mod local;
 mod options;
 mod report;
 mod runtime;
+mod threads;
 mod wait;
 
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};

@@ -2,7 +2,6 @@
 //! and makes its own.
 
 use std::cell::Cell;
-use std::ffi::OsString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -11,15 +10,10 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use pyo3::prelude::*;
 use tokio::runtime::{Builder, Runtime};
 
+use super::threads;
 use crate::error::{Error, Kind, Result};
 use crate::transfer::Cancel;
 
-/// More threads than this never paid (DESIGN.md decision 7); two cores saturate loopback.
-const MOST_THREADS: usize = 4;
-/// More is a mistake: nothing has a thread of its own here.
-const MOST_THREADS_ASKED: usize = 64;
-/// The variable that says otherwise. One thread costs the least CPU time: 10 to 15 % less for small files.
-const THREADS: &str = "S3BULK_THREADS";
 /// How long the end of the interpreter waits for transfers of daemon threads to clean up.
 const EXIT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -126,7 +120,7 @@ fn this_process() -> Result<Arc<Process>> {
             return Ok(process.clone());
         }
         let runtime = Builder::new_multi_thread()
-            .worker_threads(worker_threads(std::env::var_os(THREADS))?)
+            .worker_threads(threads::for_the_network()?)
             .thread_name("s3bulk")
             .enable_io()
             .enable_time()
@@ -148,21 +142,6 @@ fn this_process() -> Result<Arc<Process>> {
         }
         if let Ok(loser) = Arc::try_unwrap(fresh) {
             loser.runtime.shutdown_background();
-        }
-    }
-}
-
-/// Threads that the network's side runs on: as many as the processors that this process or its container may use.
-fn worker_threads(asked: Option<OsString>) -> Result<usize> {
-    let Some(asked) = asked else {
-        // Knows affinity and the container's quota.
-        return Ok(std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_THREADS));
-    };
-    match asked.to_str().and_then(|text| text.parse().ok()) {
-        Some(threads) if (1..=MOST_THREADS_ASKED).contains(&threads) => Ok(threads),
-        _ => {
-            let text = format!("{THREADS} must be a number from 1 to {MOST_THREADS_ASKED}, not {asked:?}");
-            Err(Error::new(Kind::InvalidConfiguration, text))
         }
     }
 }

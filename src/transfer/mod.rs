@@ -34,9 +34,9 @@ pub use host::{Answer, Host, SilentHost};
 pub use report::{Outcome, Report};
 pub use upload::LocalFile;
 
-/// The most disk threads. A thread does one blocking call at a time: eight hide the 5 ms of a slow disk behind each
-/// other, and a local disk never needs more than one (docs/decisions/0001).
-const DISK_THREADS: usize = 8;
+/// The most disk threads, unless others are asked for. A thread does one blocking call at a time: eight hide the 5 ms of a
+/// slow disk behind each other, and a local disk never needs more than one (docs/decisions/0001).
+pub const DISK_THREADS: usize = 8;
 /// The most threads that sum up stretches of large files at once. SHA-256 takes half a second of a core for a gigabyte:
 /// one thread would be the limit of a signed upload.
 const DIGEST_THREADS: usize = 4;
@@ -57,9 +57,14 @@ pub struct Engine {
 impl Engine {
     /// An engine for a client. Starts no thread and opens no connection.
     pub fn new(client: Client) -> Arc<Self> {
+        Self::with_disk_threads(client, DISK_THREADS)
+    }
+
+    /// The same with at most so many threads for the disk.
+    pub fn with_disk_threads(client: Client, limit: usize) -> Arc<Self> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let digests = DiskThreads::with_least(cores.min(DIGEST_THREADS), DISK_THREADS);
-        Self::assemble(client, DiskThreads::new(DISK_THREADS), digests, Arc::default())
+        let digests = DiskThreads::with_least(cores.min(DIGEST_THREADS), limit);
+        Self::assemble(client, DiskThreads::new(limit), digests, Arc::default())
     }
 
     /// The same pool, disk threads and buffers under other limits.

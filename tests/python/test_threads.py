@@ -54,3 +54,12 @@ def test_a_number_of_threads_that_is_none_is_refused(moto: Server, tmp_path: os.
     done = _run(moto, str(tmp_path), threads)
     assert done.returncode == 1
     assert "ValueError: S3BULK_THREADS must be a number from 1 to 64" in done.stderr
+
+
+@pytest.mark.parametrize("threads", ["0", "many", "", "65", "-1"])
+def test_a_number_of_disk_threads_that_is_none_is_refused(threads: str) -> None:
+    program = "from s3bulk import *; make_s3_client(S3ClientConfig('http://127.0.0.1:1', '', 'auto', 'a', 'b'))"
+    environment = {**os.environ, "S3BULK_DISK_THREADS": threads}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=50)
+    assert done.returncode == 1
+    assert "ValueError: S3BULK_DISK_THREADS must be a number from 1 to 64" in done.stderr
