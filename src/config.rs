@@ -185,6 +185,12 @@ impl ClientConfig {
         }
     }
 
+    /// The endpoint as the SDK's rules want it: they put a bucket behind a path as it stands, `/base` + `bucket`.
+    pub fn endpoint(&self) -> Option<String> {
+        let url = self.endpoint_url.as_ref()?;
+        Some(if url.ends_with('/') { url.clone() } else { format!("{url}/") })
+    }
+
     /// Refuses what can't be used, before anything is built from it.
     pub fn validate(&self) -> Result<()> {
         if let Some(url) = &self.endpoint_url {

@@ -112,7 +112,7 @@ impl Client {
     ) -> Self {
         // Retries, time limits and checksums are ours; the SDK's would multiply with them.
         let mut sdk = aws_sdk_s3::Config::builder();
-        sdk.set_endpoint_url(config.endpoint_url.clone());
+        sdk.set_endpoint_url(config.endpoint());
         let mut http = SdkHttp::new(wire.pool.clone(), timeouts(&options));
         if config.adopted.is_some() {
             sdk.set_endpoint_resolver(Some(Places(wire.clone()).into_shared_resolver()));

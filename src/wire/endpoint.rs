@@ -184,7 +184,7 @@ impl Endpoints {
         let params = Params::builder()
             .bucket(bucket)
             .region(region)
-            .set_endpoint(self.config.endpoint_url.clone())
+            .set_endpoint(self.config.endpoint())
             .force_path_style(self.config.force_path_style())
             .build()
             .map_err(|error| unusable(error.to_string()))?;
@@ -230,7 +230,10 @@ mod tests {
         use AddressingStyle::{Auto, Path, Virtual};
         for (url, style, bucket, expected) in [
             (Some("http://127.0.0.1:9"), Auto, "bucket", "http://127.0.0.1:9/bucket/k"),
+            (Some("http://127.0.0.1:9/base"), Auto, "bucket", "http://127.0.0.1:9/base/bucket/k"),
             (Some("http://127.0.0.1:9/base/"), Auto, "bucket", "http://127.0.0.1:9/base/bucket/k"),
+            (Some("http://s3.test:9/a/b"), Path, "bucket", "http://s3.test:9/a/b/bucket/k"),
+            (Some("http://s3.test:9/a/b"), Virtual, "bucket", "http://bucket.s3.test:9/a/b/k"),
             (Some("http://127.0.0.1:9"), Virtual, "bucket", "http://127.0.0.1:9/bucket/k"),
             (Some("http://s3.test:9"), Virtual, "bucket", "http://bucket.s3.test:9/k"),
             (Some("http://s3.test"), Path, "bucket", "http://s3.test/bucket/k"),
