@@ -15,6 +15,7 @@ use crate::transfer::digest::Digests;
 use crate::wire::body::Payload;
 use crate::wire::object::{Limits, ObjectRequest};
 use crate::wire::retry::Retry;
+use crate::wire::sign::signed_value;
 
 /// A file and where it goes.
 #[derive(Debug, Clone)]
@@ -42,6 +43,7 @@ impl Engine {
     /// The same in a lane that was taken already.
     pub(super) async fn upload_in_lane(self: &Arc<Self>, file: &LocalFile, lane: Lane, cancel: &Cancel) -> Result<u64> {
         crate::client::Client::check_names(&file.bucket, Some(&file.key))?;
+        signed_value(&file.content_type)?;
         let mut lane = Some(lane);
         let mut rereads = 0;
         let mut retry = Retry::new(self.client.options());

@@ -7,7 +7,7 @@ use super::body::Payload;
 use super::checksum::Algorithm;
 use super::pool::{Sending, Timeouts};
 use super::response::ServerResponse;
-use super::sign::{UNSIGNED, header_value, sign_head};
+use super::sign::{UNSIGNED, header_value, sign_head, signed_value};
 use crate::config::{PayloadSigning, TransferOptions};
 use crate::error::{Error, Kind, Result};
 use crate::flow::Window;
@@ -57,7 +57,7 @@ impl<'a> ObjectRequest<'a> {
 
     /// Adds a header.
     pub fn header(mut self, name: HeaderName, value: &str) -> Result<Self> {
-        self.headers.insert(name, header_value(value)?);
+        self.headers.insert(name, signed_value(value)?);
         Ok(self)
     }
 

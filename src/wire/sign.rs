@@ -103,6 +103,15 @@ pub fn sign_head(
     Ok(())
 }
 
+/// The value of a header that is signed, which takes ASCII alone.
+pub fn signed_value(text: &str) -> Result<HeaderValue> {
+    let value = header_value(text)?;
+    match value.to_str() {
+        Ok(_) => Ok(value),
+        Err(_) => Err(Error::new(Kind::InvalidParameter, format!("{text:?} can't be the value of a header"))),
+    }
+}
+
 /// A header's value, when its text can be one.
 pub fn header_value(text: &str) -> Result<HeaderValue> {
     HeaderValue::from_str(text)

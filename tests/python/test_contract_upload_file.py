@@ -11,7 +11,7 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ParamValidationError
 from s3bulk import TransferError, TransferOptions, upload_file
 
 from tests.python.conftest import stored
@@ -112,6 +112,15 @@ def test_a_given_content_type_wins(client: Any, bucket: str, judge: Any, tmp_pat
     (tmp_path / "a.txt").write_bytes(b"body")
     upload_file(client, tmp_path / "a.txt", bucket, "k", "image/x-mine; a=b")
     assert judge.head_object(Bucket=bucket, Key="k")["ContentType"] == "image/x-mine; a=b"
+
+
+def test_a_type_that_no_header_can_hold_is_refused(own: Any, bucket: str, judge: Any, folder: Path) -> None:
+    (folder / "large").write_bytes(bytes(17 * MIB))
+    for name in ("f", "large"):
+        for content_type in ("text/plän", "a/b\r\nx-amz-acl: public-read"):
+            with pytest.raises(ParamValidationError, match="can't be the value of a header"):
+                upload_file(own, folder / name, bucket, "k", content_type)
+    assert stored(judge, bucket) == {}
 
 
 @pytest.fixture
