@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from s3bulk._interception import has_hooks, is_boto3_factory_replaced, is_moto_on, is_untouched
-from s3bulk._parameters import needs_other_signature
+from s3bulk._interception import has_hooks, is_boto3_factory_replaced, is_botocore_patched, is_moto_on, is_untouched
+from s3bulk._parameters import is_botocores_business
 
 if TYPE_CHECKING:
     from s3bulk._environment import Environment
@@ -71,7 +71,9 @@ class Boto3Half:
             return self.get()
         if is_moto_on() or (self.credentials is not None and self.credentials.is_asked_here()):
             return self.get()
-        client = self.get() if self._has_hooks else self._client
+        client = self._client
+        if client is None and (self._has_hooks or is_botocore_patched()):
+            client = self.get()
         return None if client is None or is_untouched(client) else client
 
     def ways(self, bucket: str, options: TransferOptions | None, *, up: bool) -> tuple[NativeWay | None, Any]:
@@ -88,7 +90,7 @@ class Boto3Half:
         return ways(through if options is None else with_options(through, options), bucket, up=up)
 
     def _is_special(self, bucket: Any) -> bool:
-        return self._environment.other_endpoints or needs_other_signature(bucket)
+        return self._environment.other_endpoints or is_botocores_business(bucket)
 
     @contextlib.contextmanager
     def error_classes(self) -> Iterator[None]:

@@ -68,6 +68,18 @@ _ENDPOINT_METHODS = (
     "_do_get_response",
     "_send",
 )
+_SIGNER_METHODS = ("handler", "sign", "get_auth_instance")
+# What every client is made of, whichever it is: module, class and functions.
+_CLASSES = (
+    ("botocore.client", "BaseClient", _METHODS),
+    ("botocore.endpoint", "Endpoint", _ENDPOINT_METHODS),
+    ("botocore.httpsession", "URLLib3Session", ("send",)),
+    ("botocore.signers", "RequestSigner", _SIGNER_METHODS),
+    ("botocore.regions", "EndpointRulesetResolver", ("construct_endpoint",)),
+    ("botocore.awsrequest", "AWSConnection", ("request",)),
+    ("urllib3.connectionpool", "HTTPConnectionPool", ("urlopen",)),
+)
+_POOLS = ("AWSHTTPConnectionPool", "AWSHTTPSConnectionPool")
 _VARYING = (
     # These depend on a client's Config.
     "botocore.retries.",
@@ -96,6 +108,32 @@ def is_boto3_factory_replaced() -> bool:
     session = boto3.DEFAULT_SESSION
     method = getattr(boto3.Session if session is None else type(session), "client", None)
     return not _is_own(factory) or not _is_own(method) or "client" in getattr(session, "__dict__", {})
+
+
+def is_botocore_patched() -> bool:
+    """Whether something sits in the path of clients that are not made yet: among botocore's functions, or in Python's.
+
+    botocore is not imported to find out. The wrapper of a tracer, which is no function itself (`wrapt` makes them),
+    only looks on: for its sake no client is made.
+    """
+    socket: Any = sys.modules.get("socket")
+    if socket is not None and socket.socket.__module__ != "socket":
+        return True
+    for module, name, functions in _CLASSES:
+        family = getattr(sys.modules.get(module), name, None)
+        for each in functions:
+            function = getattr(family, each, None)
+            if function is not None and not _is_own_or_traced(function):
+                return True
+    awsrequest = sys.modules.get("botocore.awsrequest")
+    pools = [getattr(awsrequest, name) for name in _POOLS if hasattr(awsrequest, name)]
+    return any(pool.ConnectionCls.__module__ != "botocore.awsrequest" for pool in pools)
+
+
+def _is_own_or_traced(function: Any) -> bool:
+    packages = ("botocore", "boto3", "s3transfer", "urllib3")
+    original = function if type(function) is FunctionType else getattr(function, "__wrapped__", None)
+    return _is_own(original, packages)
 
 
 def is_untouched(client: Any) -> bool:
@@ -133,7 +171,7 @@ def has_own_functions(client: Any) -> bool:
         (endpoint, botocore.endpoint.Endpoint, _ENDPOINT_METHODS),
         (session, botocore.httpsession.URLLib3Session, ("send",)),
         (client._ruleset_resolver, botocore.regions.EndpointRulesetResolver, ("construct_endpoint",)),
-        (client._request_signer, botocore.signers.RequestSigner, ("handler", "sign", "get_auth_instance")),
+        (client._request_signer, botocore.signers.RequestSigner, _SIGNER_METHODS),
     )
     for instance, expected, names in parts:
         if type(instance) is not expected:
@@ -151,6 +189,9 @@ def has_own_functions(client: Any) -> bool:
 def has_own_handlers(client: Any) -> bool:
     """Whether the client's events have the handlers of a new client, and no others."""
     now, fresh = _handlers(client), _fresh_handlers()
+    # A fresh client has them too where they stand among botocore's built-in ones.
+    if any("?" in labels for labels in now.values()):
+        return False
     return all(label.startswith(_VARYING) for at in fresh for label in (now[at] - fresh[at]) + (fresh[at] - now[at]))
 
 

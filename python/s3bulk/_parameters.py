@@ -41,13 +41,14 @@ def is_plain_bucket(bucket: Any) -> bool:
     return isinstance(bucket, str) and re.search(_BUCKET, bucket) is not None
 
 
-# Directory buckets, multi-region access points, outposts and object lambdas: each has signatures of its own.
-_OTHER_SIGNATURE = r"--x-s3$|^arn:[^:]*:s3::|^arn:[^:]*:s3-"
+# Directory buckets have signatures of their own, as have some kinds of ARN. Which host and region any ARN means, beside
+# an endpoint of one's own too, are botocore's rules.
+_BOTOCORES_BUSINESS = r"--x-s3$|^arn:"
 
 
-def needs_other_signature(bucket: Any) -> bool:
-    """Whether requests of the bucket are signed as the native half can't."""
-    return isinstance(bucket, str) and re.search(_OTHER_SIGNATURE, bucket) is not None
+def is_botocores_business(bucket: Any) -> bool:
+    """Whether the native half alone does not know where and how to ask for the bucket."""
+    return isinstance(bucket, str) and re.search(_BOTOCORES_BUSINESS, bucket) is not None
 
 
 def check_key(key: Any) -> None:

@@ -21,6 +21,7 @@ import botocore.session
 import pytest
 import urllib3.connectionpool
 from botocore.stub import ANY, Stubber
+from s3bulk import _interception as interception
 from s3bulk import ensure_bucket_exists, upload_file, upload_folder, with_options
 from s3bulk._way import ways
 from s3bulk.options import TransferOptions
@@ -171,6 +172,24 @@ def test_one_of_botocores_own_that_was_added_is_seen(moto: Server) -> None:
     client = boto3_client(moto)
     client.meta.events.register("choose-signer.s3.*", botocore.handlers.disable_signing)
     assert ways(client, "b", up=True)[0] is None
+
+
+def test_a_hook_among_those_that_every_client_gets_is_seen(moto: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    hook = ("before-send.s3", lambda **named: None)
+    monkeypatch.setattr(botocore.handlers, "BUILTIN_HANDLERS", [*botocore.handlers.BUILTIN_HANDLERS, hook])
+    # A fresh client has it as well.
+    interception._fresh_handlers.cache_clear()
+    try:
+        client = boto3.session.Session().client(
+            "s3",
+            region_name="us-east-1",
+            endpoint_url=moto.endpoint_url,
+            aws_access_key_id="key",
+            aws_secret_access_key="secret",
+        )
+        assert ways(client, "b", up=True)[0] is None
+    finally:
+        interception._fresh_handlers.cache_clear()
 
 
 def test_a_hook_of_another_operation_or_service_is_in_nobodys_way(moto: Server) -> None:

@@ -12,7 +12,11 @@ from typing import Any
 from unittest import mock
 
 import boto3
+import botocore.client
+import botocore.endpoint
+import botocore.httpsession
 import pytest
+import urllib3.connectionpool
 from boto3.s3.transfer import S3Transfer
 from botocore.exceptions import ClientError
 from botocore.stub import ANY, Stubber
@@ -237,6 +241,61 @@ def test_a_replaced_session_makes_the_client(target: str, monkeypatch: pytest.Mo
         client = make_s3_client(S3ClientConfig("http://127.0.0.1:1", "us-east-1", "path", "key", "secret"))
         upload_file(client, folder / "f", "b", "k")
     client.put_object.assert_called_once()
+
+
+_PATCHED = {
+    "_make_api_call": (botocore.client.BaseClient, "_make_api_call"),
+    "make_request": (botocore.endpoint.Endpoint, "make_request"),
+    "send": (botocore.httpsession.URLLib3Session, "send"),
+    "urlopen": (urllib3.connectionpool.HTTPConnectionPool, "urlopen"),
+}
+
+
+@pytest.mark.parametrize("name", _PATCHED)
+def test_a_patched_function_of_botocores_sees_the_calls_of_a_client_that_is_nothing_but_ours(
+    name: str, own: Any, bucket: str, judge: Any, folder: Path
+) -> None:
+    family, function = _PATCHED[name]
+    original, seen = getattr(family, function), []
+
+    def note(*arguments: Any, **named: Any) -> Any:
+        seen.append(name)
+        return original(*arguments, **named)
+
+    assert own._boto3_half._client is None
+    with mock.patch.object(family, function, note):
+        upload_file(own, folder / "f", bucket, "k")
+        assert seen
+    seen.clear()
+    upload_file(own, folder / "f", bucket, "k")
+    assert seen == []
+    assert own._boto3_half.in_the_way() is None
+    assert stored(judge, bucket) == {"k": b"body"}
+
+
+def test_a_socket_that_is_not_pythons_is_seen(own: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Guarded(socket.socket):
+        """As what forbids tests the network puts there."""
+
+    monkeypatch.setattr(socket, "socket", Guarded)
+    assert own._boto3_half.in_the_way() is not None
+
+
+def test_a_tracer_that_looks_on_makes_no_client(own: Any, bucket: str, folder: Path) -> None:
+    class Proxy:
+        """As `wrapt` makes them, which tracers use."""
+
+        def __init__(self, wrapped: Any) -> None:
+            self.__wrapped__ = wrapped
+
+        def __get__(self, instance: Any, owner: Any) -> Any:
+            return self if instance is None else self.__wrapped__.__get__(instance, owner)
+
+    with mock.patch.object(
+        botocore.client.BaseClient, "_make_api_call", Proxy(_PATCHED["_make_api_call"][0]._make_api_call)
+    ):
+        upload_file(own, folder / "f", bucket, "k")
+    assert own._boto3_half._client is None
 
 
 def test_hooks_of_the_default_session_see_transfers(

@@ -145,3 +145,46 @@ def test_an_endpoint_of_ones_own_is_asked_whatever_stands_in_the_environment(
         upload_file(client, folder / "f", "bucket", "k")
         assert [request.target for request in server.requests] == ["/bucket/k"]
     assert client._boto3_half._client is None
+
+
+_BESIDE = ("http://s3.test", "http://s3.test:9000/base", "http://s3.test/base/", "http://10.0.0.1:9000/a/b")
+
+
+@pytest.mark.parametrize("style", ["auto", "path", "virtual"])
+@pytest.mark.parametrize("endpoint", _BESIDE)
+def test_an_endpoint_of_ones_own_keeps_its_path_and_takes_arns(
+    endpoint: str, style: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with recording_server() as server:
+        # It is the proxy: it gets whole URLs.
+        monkeypatch.setenv("http_proxy", server.endpoint_url)
+
+        def asked(client: Any, bucket: str, calls: tuple[str, ...]) -> Any:
+            server.requests.clear()
+            for name in calls:
+                try:
+                    CALLS[name](client, bucket, folder)
+                except Exception as error:
+                    return type(error).__name__, str(error)
+            # Parameters of a listing that mean nothing differ, and a prefix is fetched without a HEAD for each object.
+            return {
+                (request.method, request.target.partition("?")[0].rstrip("/"), request.region)
+                for request in server.requests
+                if request.method != "HEAD"
+            }
+
+        client = make_s3_client(S3ClientConfig(endpoint, "us-east-1", style, "key", "secret"))
+        theirs = Wrapper(client._boto3_half.get())
+        for bucket in (
+            "bucket",
+            "Old_Bucket",
+            _ARN.format("s3", "us-west-2", "accesspoint/name"),
+            "arn:aws-cn:s3:cn-north-1:123456789012:accesspoint/name",
+        ):
+            # Both planes: what goes over the SDK, and what does not.
+            for calls in (("upload_file", "upload_folder"), ("download_prefix_to_folder",)):
+                make_s3_client.cache_clear()
+                client = make_s3_client(S3ClientConfig(endpoint, "us-east-1", style, "key", "secret"))
+                found = asked(client, bucket, calls)
+                assert not any(request.is_from_botocore for request in server.requests)
+                assert (bucket, found) == (bucket, asked(theirs, bucket, calls))
