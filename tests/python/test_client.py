@@ -291,9 +291,8 @@ def test_a_tracer_that_looks_on_makes_no_client(own: Any, bucket: str, folder: P
         def __get__(self, instance: Any, owner: Any) -> Any:
             return self if instance is None else self.__wrapped__.__get__(instance, owner)
 
-    with mock.patch.object(
-        botocore.client.BaseClient, "_make_api_call", Proxy(_PATCHED["_make_api_call"][0]._make_api_call)
-    ):
+    family, function = _PATCHED["_make_api_call"]
+    with mock.patch.object(family, function, Proxy(getattr(family, function))):
         upload_file(own, folder / "f", bucket, "k")
     assert own._boto3_half._client is None
 
