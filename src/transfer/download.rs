@@ -352,11 +352,15 @@ impl Engine {
                     biased;
                     () = cancel.cancelled() => break 'parts Err(Stopped::Failed(cancelled())),
                     Some(ended) = fetching.join_next() => match joined(ended) {
-                        Ok((index, sum, length)) => sums[index] = (sum, length),
+                        Ok((index, sum, length)) => {
+                            sums[index] = (sum, length);
+                            if next.is_none() {
+                                continue 'parts;
+                            }
+                        }
                         Err(stopped) => break 'parts Err(stopped),
                     },
                     room = &mut room, if next.is_some() => break room,
-                    else => continue 'parts,
                 }
             };
             let Some(part) = next else { continue };
