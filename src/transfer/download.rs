@@ -7,12 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use crc_fast::CrcAlgorithm;
 use http::{Method, header};
-use tokio::task::JoinSet;
 
 use super::fetch::{Remote, SharedFile, Stopped, Stretch};
 use super::load::WHOLE;
+use super::parts::Parts;
 use super::whole::{Whole, compare, read_whole};
-use super::{Engine, cancelled, until_cancelled};
+use super::{Engine, until_cancelled};
 use crate::client::Client;
 use crate::disk::{NewFile, Root, new_file_at};
 use crate::error::{Error, Kind, Result};
@@ -158,9 +158,7 @@ impl Engine {
                 Err(Stopped::NoRanges(_)) if ranges => {
                     ranges = false;
                     // The ranges had lanes of their own; the one GET for the whole takes one again.
-                    if lane.is_none() {
-                        lane = Some(until_cancelled(cancel, async { Ok(self.window.enter().await) }).await?);
-                    }
+                    self.take_lane(&mut lane, cancel).await?;
                     continue;
                 }
                 Err(Stopped::NoRanges(error)) => return Err(error),
@@ -180,15 +178,11 @@ impl Engine {
                 }
                 Err(Stopped::Failed(error)) => {
                     self.wait_for_descriptors(&mut retry, error, &object.bucket, cancel).await?;
-                    if lane.is_none() {
-                        lane = Some(until_cancelled(cancel, async { Ok(self.window.enter().await) }).await?);
-                    }
+                    self.take_lane(&mut lane, cancel).await?;
                     continue;
                 }
             };
-            if lane.is_none() {
-                lane = Some(until_cancelled(cancel, async { Ok(self.window.enter().await) }).await?);
-            }
+            self.take_lane(&mut lane, cancel).await?;
             let fresh = until_cancelled(cancel, Box::pin(self.head(&object.bucket, &object.key))).await;
             object = fresh.map_err(|head| head.with_note(&format!("it was asked for because {}", error.message())))?;
         }
@@ -334,56 +328,32 @@ impl Engine {
         };
         let algorithm = object.expected.map_or(CrcAlgorithm::Crc64Nvme, |expected| expected.algorithm);
         let plan = Plan::download(object.size, self.client.options().part_size);
-        let mut sums = vec![(0, 0); plan.count() as usize];
-        let mut fetching: JoinSet<Result<(usize, u64, u64), Stopped>> = JoinSet::new();
-        let mut parts = plan.parts();
-        let outcome = 'parts: loop {
-            let next = parts.next();
-            if next.is_none() && fetching.is_empty() {
-                break Ok(());
+        let mut fetching = Parts::<_, Stopped>::new(cancel);
+        let begun = async {
+            for part in plan.parts() {
+                let room = async {
+                    let lane = self.window.enter().await;
+                    (lane, self.budget.reserve(RANGE_MEMORY).await)
+                };
+                let (lane, reserved) = fetching.meanwhile(room).await?;
+                let engine = self.clone();
+                let (object, file) = (object.clone(), file.clone());
+                fetching.begin(async move {
+                    let _held = (lane, reserved);
+                    let stretch = Stretch { offset: part.offset, length: part.length, ranged: true };
+                    let (sum, _) = engine.fetch(&object, stretch, &file, algorithm).await?;
+                    Ok((part.number, sum, part.length))
+                });
             }
-            // Awaited to its end: begun anew whenever a range ends, it would go back to the end of the queue for lanes.
-            let mut room = std::pin::pin!(async {
-                let lane = self.window.enter().await;
-                (lane, self.budget.reserve(RANGE_MEMORY).await)
-            });
-            let (lane, reserved) = loop {
-                tokio::select! {
-                    biased;
-                    () = cancel.cancelled() => break 'parts Err(Stopped::Failed(cancelled())),
-                    Some(ended) = fetching.join_next() => match joined(ended) {
-                        Ok((index, sum, length)) => {
-                            sums[index] = (sum, length);
-                            if next.is_none() {
-                                continue 'parts;
-                            }
-                        }
-                        Err(stopped) => break 'parts Err(stopped),
-                    },
-                    room = &mut room, if next.is_some() => break room,
-                }
-            };
-            let Some(part) = next else { continue };
-            let engine = self.clone();
-            let (object, file) = (object.clone(), file.clone());
-            fetching.spawn(async move {
-                let _held = (lane, reserved);
-                let stretch = Stretch { offset: part.offset, length: part.length, ranged: true };
-                let (sum, _) = engine.fetch(&object, stretch, &file, algorithm).await?;
-                Ok((part.number as usize - 1, sum, part.length))
-            });
+            Ok(())
         };
-        fetching.shutdown().await;
-        outcome?;
-        let whole = sums.into_iter().reduce(|(sum, length), (next, next_length)| {
+        let begun = begun.await;
+        let mut sums = fetching.finish(begun).await?;
+        sums.sort_unstable_by_key(|(number, ..)| *number);
+        let sums = sums.into_iter().map(|(_, sum, length)| (sum, length));
+        let whole = sums.reduce(|(sum, length), (next, next_length)| {
             (combine(algorithm, sum, next, next_length), length + next_length)
         });
         compare(object.expected, algorithm, whole.map_or(0, |(sum, _)| sum), &object)
     }
-}
-
-fn joined<T>(ended: Result<Result<T, Stopped>, tokio::task::JoinError>) -> Result<T, Stopped> {
-    ended.unwrap_or_else(|panicked| {
-        Err(Stopped::Failed(Error::new(Kind::Internal, format!("a task ended early: {panicked}"))))
-    })
 }

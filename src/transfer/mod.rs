@@ -12,6 +12,7 @@ mod load;
 pub mod local;
 mod multipart;
 mod orphans;
+mod parts;
 mod prefix;
 mod report;
 mod upload;
@@ -25,7 +26,7 @@ use crate::client::Client;
 use crate::config::TransferOptions;
 use crate::disk::{Buffers, DiskThreads};
 use crate::error::{Error, Kind, Result};
-use crate::flow::{Budget, Window};
+use crate::flow::{Budget, Lane, Window};
 use crate::wire::retry::Retry;
 
 pub use crate::client::{IncompleteUpload, UploadsUnderWay};
@@ -104,6 +105,19 @@ impl Engine {
             Ok(target) => error.at_endpoint(&target.endpoint()),
             Err(_) => error,
         }
+    }
+
+    /// A lane for one unit.
+    async fn lane(&self, cancel: &Cancel) -> Result<Lane> {
+        until_cancelled(cancel, async { Ok(self.window.enter().await) }).await
+    }
+
+    /// A lane again for a unit that has given its own away.
+    async fn take_lane(&self, lane: &mut Option<Lane>, cancel: &Cancel) -> Result<()> {
+        if lane.is_none() {
+            *lane = Some(self.lane(cancel).await?);
+        }
+        Ok(())
     }
 
     /// After a file could not be opened because there are too many open ones: waits until it is worth trying again. Any

@@ -7,9 +7,9 @@ use std::time::Duration;
 use crc_fast::CrcAlgorithm;
 use http::{Method, header};
 use md5::{Digest as _, Md5};
-use tokio::task::JoinSet;
 
 use super::load::{self, Wanted};
+use super::parts::Parts;
 use super::upload::LocalFile;
 use super::{Engine, cancelled, until_cancelled};
 use crate::client::{MultipartUpload, UploadedPart};
@@ -131,52 +131,27 @@ impl Engine {
         cancel: &Cancel,
     ) -> Result<Vec<Sent>> {
         let wanted = Wanted { algorithm: upload.algorithm, signed };
-        let mut sending: JoinSet<Result<Sent>> = JoinSet::new();
-        let mut sent = Vec::with_capacity(plan.count() as usize);
-        let mut parts = plan.parts();
+        let mut sending = Parts::new(cancel);
         let strikes = Arc::new(AtomicU32::new(0));
-        let outcome = 'parts: loop {
-            let Some(part) = parts.next() else { break Ok(()) };
-            // Awaited to its end: begun anew whenever a part ends, it would go back to the end of the queue for lanes.
-            let mut room = std::pin::pin!(async {
-                let memory = if strikes.load(Relaxed) < STRIKES {
-                    self.budget.reserve_spare(part.length, PATIENCE).await
-                } else {
-                    self.budget.try_reserve_spare(part.length)
+        let begun = async {
+            for part in plan.parts() {
+                let room = async {
+                    let memory = if strikes.load(Relaxed) < STRIKES {
+                        self.budget.reserve_spare(part.length, PATIENCE).await
+                    } else {
+                        self.budget.try_reserve_spare(part.length)
+                    };
+                    (memory, self.window.enter().await)
                 };
-                (memory, self.window.enter().await)
-            });
-            let (memory, lane) = loop {
-                tokio::select! {
-                    biased;
-                    () = cancel.cancelled() => break 'parts Err(cancelled()),
-                    Some(ended) = sending.join_next() => match joined(ended) {
-                        Ok(part) => sent.push(part),
-                        Err(error) => break 'parts Err(error),
-                    },
-                    room = &mut room => break room,
-                }
-            };
-            strikes.fetch_add(u32::from(memory.is_none()), Relaxed);
-            let (engine, upload, source, strikes) = (self.clone(), upload.clone(), source.clone(), strikes.clone());
-            sending.spawn(PartSender { engine, upload, source, wanted, strikes }.send(part, lane, memory));
+                let (memory, lane) = sending.meanwhile(room).await?;
+                strikes.fetch_add(u32::from(memory.is_none()), Relaxed);
+                let (engine, upload, source, strikes) = (self.clone(), upload.clone(), source.clone(), strikes.clone());
+                sending.begin(PartSender { engine, upload, source, wanted, strikes }.send(part, lane, memory));
+            }
+            Ok(())
         };
-        let outcome = match outcome {
-            Ok(()) => loop {
-                tokio::select! {
-                    biased;
-                    () = cancel.cancelled() => break Err(cancelled()),
-                    ended = sending.join_next() => match ended.map(joined) {
-                        None => break Ok(()),
-                        Some(Ok(part)) => sent.push(part),
-                        Some(Err(error)) => break Err(error),
-                    },
-                }
-            },
-            failed => failed,
-        };
-        sending.shutdown().await;
-        outcome?;
+        let begun = begun.await;
+        let mut sent = sending.finish(begun).await?;
         sent.sort_by_key(|sent| sent.part.number);
         Ok(sent)
     }
@@ -258,10 +233,6 @@ fn etag_of_parts(parts: &[UploadedPart]) -> Option<String> {
     }
     let sum: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     Some(format!("\"{sum}-{}\"", parts.len()))
-}
-
-fn joined<T>(ended: Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
-    ended.unwrap_or_else(|panicked| Err(Error::new(Kind::Internal, format!("a task ended early: {panicked}"))))
 }
 
 /// Sends parts of one upload; owns what it needs, since parts are tasks.

@@ -34,7 +34,7 @@ impl Engine {
     /// Sends one file; returns its size. The file that is sent is the file at one instant: one that changes is read
     /// again at most twice.
     pub async fn upload_file(self: &Arc<Self>, file: &LocalFile, cancel: &Cancel) -> Result<u64> {
-        let lane = until_cancelled(cancel, async { Ok(self.window.enter().await) }).await?;
+        let lane = self.lane(cancel).await?;
         let uploaded = self.upload_in_lane(file, lane, cancel).await;
         self.release_buffers();
         uploaded
@@ -48,10 +48,8 @@ impl Engine {
         let mut rereads = 0;
         let mut retry = Retry::new(self.client.options());
         loop {
-            if lane.is_none() {
-                // It went up in parts, which have lanes of their own, and is to be read again.
-                lane = Some(until_cancelled(cancel, async { Ok(self.window.enter().await) }).await?);
-            }
+            // One that went up in parts, which have lanes of their own, and is to be read again has none.
+            self.take_lane(&mut lane, cancel).await?;
             let error = match self.upload_once(file, &mut lane, cancel).await {
                 Ok(size) => return Ok(size),
                 Err(error) => error.at_path(&file.path).of_object(&file.bucket, &file.key),
