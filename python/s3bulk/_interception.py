@@ -69,13 +69,15 @@ _ENDPOINT_METHODS = (
     "_send",
 )
 _SIGNER_METHODS = ("handler", "sign", "get_auth_instance")
+_SESSION_METHODS = ("send",)
+_RESOLVER_METHODS = ("construct_endpoint",)
 # What every client is made of, whichever it is: module, class and functions.
 _CLASSES = (
     ("botocore.client", "BaseClient", _METHODS),
     ("botocore.endpoint", "Endpoint", _ENDPOINT_METHODS),
-    ("botocore.httpsession", "URLLib3Session", ("send",)),
+    ("botocore.httpsession", "URLLib3Session", _SESSION_METHODS),
     ("botocore.signers", "RequestSigner", _SIGNER_METHODS),
-    ("botocore.regions", "EndpointRulesetResolver", ("construct_endpoint",)),
+    ("botocore.regions", "EndpointRulesetResolver", _RESOLVER_METHODS),
     ("botocore.awsrequest", "AWSConnection", ("request",)),
     ("urllib3.connectionpool", "HTTPConnectionPool", ("urlopen",)),
 )
@@ -116,8 +118,7 @@ def is_botocore_patched() -> bool:
     botocore is not imported to find out. The wrapper of a tracer, which is no function itself (`wrapt` makes them),
     only looks on: for its sake no client is made.
     """
-    socket: Any = sys.modules.get("socket")
-    if socket is not None and socket.socket.__module__ != "socket":
+    if not _is_socket_pythons():
         return True
     for module, name, functions in _CLASSES:
         family = getattr(sys.modules.get(module), name, None)
@@ -128,6 +129,11 @@ def is_botocore_patched() -> bool:
     awsrequest = sys.modules.get("botocore.awsrequest")
     pools = [getattr(awsrequest, name) for name in _POOLS if hasattr(awsrequest, name)]
     return any(pool.ConnectionCls.__module__ != "botocore.awsrequest" for pool in pools)
+
+
+def _is_socket_pythons() -> bool:
+    socket: Any = sys.modules.get("socket")
+    return socket is None or socket.socket.__module__ == "socket"
 
 
 def _is_own_or_traced(function: Any) -> bool:
@@ -151,8 +157,6 @@ def _is_own(function: Any, packages: tuple[str, ...] = ("botocore", "boto3", "s3
 
 def has_own_functions(client: Any) -> bool:
     """Whether every function in the client's path is botocore's."""
-    import socket
-
     import botocore.awsrequest
     import botocore.client
     import botocore.endpoint
@@ -161,7 +165,7 @@ def has_own_functions(client: Any) -> bool:
     import botocore.signers
     import urllib3.connectionpool
 
-    if type(client).__mro__[1:] != (botocore.client.BaseClient, object) or socket.socket.__module__ != "socket":
+    if type(client).__mro__[1:] != (botocore.client.BaseClient, object) or not _is_socket_pythons():
         return False
     endpoint = client._endpoint
     session = endpoint.http_session
@@ -169,8 +173,8 @@ def has_own_functions(client: Any) -> bool:
         (client, type(client), _METHODS),
         (client, type(client), tuple(name for name in _ADDED_METHODS if hasattr(client, name))),
         (endpoint, botocore.endpoint.Endpoint, _ENDPOINT_METHODS),
-        (session, botocore.httpsession.URLLib3Session, ("send",)),
-        (client._ruleset_resolver, botocore.regions.EndpointRulesetResolver, ("construct_endpoint",)),
+        (session, botocore.httpsession.URLLib3Session, _SESSION_METHODS),
+        (client._ruleset_resolver, botocore.regions.EndpointRulesetResolver, _RESOLVER_METHODS),
         (client._request_signer, botocore.signers.RequestSigner, _SIGNER_METHODS),
     )
     for instance, expected, names in parts:
@@ -190,7 +194,7 @@ def has_own_handlers(client: Any) -> bool:
     """Whether the client's events have the handlers of a new client, and no others."""
     now, fresh = _handlers(client), _fresh_handlers()
     # A fresh client has them too where they stand among botocore's built-in ones.
-    if any("?" in labels for labels in now.values()):
+    if _has_somebodys(now):
         return False
     return all(label.startswith(_VARYING) for at in fresh for label in (now[at] - fresh[at]) + (fresh[at] - now[at]))
 
@@ -198,9 +202,13 @@ def has_own_handlers(client: Any) -> bool:
 def has_hooks(session: Any) -> bool:
     """Whether a session of boto3's has handlers that are somebody's, which its next clients get. Any doubt is a yes."""
     try:
-        return any("?" in labels for labels in _registered(session.events).values())
+        return _has_somebodys(_registered(session.events))
     except Exception:  # Another botocore than those this was written for.
         return True
+
+
+def _has_somebodys(handlers: dict[tuple[str, str], Counter[str]]) -> bool:
+    return any("?" in labels for labels in handlers.values())
 
 
 def _handlers(client: Any) -> dict[tuple[str, str], Counter[str]]:

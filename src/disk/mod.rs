@@ -29,5 +29,5 @@ pub use new_file::{NewFile, new_file_at};
 pub use root::Root;
 pub use source::{Source, Stamp};
 pub use stale::{Stale, remove_stale};
-pub use threads::DiskThreads;
+pub use threads::{DiskThreads, processors};
 pub use walk::{Found, Walk};

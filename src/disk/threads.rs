@@ -30,6 +30,11 @@ const BUSY: Duration = Duration::from_millis(1);
 
 type Job = Box<dyn FnOnce() + Send>;
 
+/// Processors that this process may use: affinity and the container's quota count.
+pub fn processors() -> usize {
+    thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 /// Runs blocking jobs in the order they came, on one thread while that is enough and on more, up to a limit, while jobs
 /// wait for threads that sleep on the disk. Threads are started by the first job and end when idle.
 ///
@@ -85,9 +90,8 @@ impl DiskThreads {
             watched: false,
             closed: false,
         };
-        let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let shared =
-            Shared { state: Mutex::new(state), wake: Condvar::new(), least, limit: limit.max(least), processors };
+        let limit = limit.max(least);
+        let shared = Shared { state: Mutex::new(state), wake: Condvar::new(), least, limit, processors: processors() };
         Arc::new(Self { shared: Arc::new(shared) })
     }
 

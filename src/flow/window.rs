@@ -314,8 +314,8 @@ impl Shared {
     /// What was seen since the last sample, `elapsed` ago.
     fn sample(&self, goodput: f64, elapsed: Duration) -> Sample {
         let (lately, ever) = (self.quickest_lately.swap(u64::MAX, Relaxed), self.quickest.load(Relaxed));
-        // One that came in between is seen the next time.
-        self.quickest.store(remembered(ever, lately, elapsed), Relaxed);
+        // A quicker one that came in between stays.
+        let _either_way = self.quickest.compare_exchange(ever, remembered(ever, lately, elapsed), Relaxed, Relaxed);
         Sample {
             goodput,
             throttled: self.throttled.swap(0, Relaxed) > 0,

@@ -43,8 +43,9 @@ struct Clockwork {
     is_throttled: bool,
     /// In seconds.
     latency: f64,
-    quickest: f64,
-    quickest_lately: f64,
+    /// In microseconds.
+    quickest: u64,
+    quickest_lately: u64,
 }
 
 impl Clockwork {
@@ -57,29 +58,29 @@ impl Clockwork {
             moved: 0,
             is_throttled: false,
             latency: 0.0,
-            quickest: f64::MAX,
-            quickest_lately: f64::MAX,
+            quickest: u64::MAX,
+            quickest_lately: u64::MAX,
         }
     }
 
     fn unit_ended(&mut self, now: f64, took: f64) {
         self.moved += 1;
         self.latency = if self.latency == 0.0 { took } else { (self.latency * 7.0 + took) / 8.0 };
-        self.quickest = self.quickest.min(took);
-        self.quickest_lately = self.quickest_lately.min(took);
+        self.quickest = self.quickest.min(microseconds(took));
+        self.quickest_lately = self.quickest_lately.min(microseconds(took));
         let elapsed = now - self.last;
-        let shortest = shortest_interval(microseconds(self.quickest)).as_secs_f64();
+        let shortest = shortest_interval(self.quickest).as_secs_f64();
         if now <= self.due || elapsed < shortest {
             return;
         }
-        let lately = std::mem::replace(&mut self.quickest_lately, f64::MAX);
-        self.quickest += (lately - self.quickest) * (elapsed / MEMORY.as_secs_f64()).min(1.0);
+        let (lately, ever) = (std::mem::replace(&mut self.quickest_lately, u64::MAX), self.quickest);
+        self.quickest = remembered(ever, lately, Duration::from_secs_f64(elapsed));
         self.controller.decide(Sample {
             goodput: f64::from(std::mem::take(&mut self.moved)) / elapsed,
             throttled: std::mem::take(&mut self.is_throttled),
             saturated: true,
-            stretch: stretch(microseconds(self.quickest), microseconds(lately)),
-            round_trip: Duration::from_secs_f64(self.quickest),
+            stretch: stretch(ever, lately),
+            round_trip: Duration::from_micros(ever),
         });
         self.last = now;
         self.due = now + (f64::from(ROUND_TRIPS) * self.latency).clamp(shortest, LONGEST_INTERVAL.as_secs_f64());

@@ -29,6 +29,11 @@ pub struct NativeClient {
     engine: ArcSwap<(u32, Arc<Engine>)>,
 }
 
+fn new_engine(config: &ClientConfig, options: &TransferOptions) -> Result<Arc<Engine>> {
+    let client = Client::new(config.clone(), options.clone())?;
+    Ok(Engine::with_disk_threads(client, threads::for_the_disk()?))
+}
+
 impl NativeClient {
     fn assemble(
         config: ClientConfig,
@@ -49,8 +54,7 @@ impl NativeClient {
         if current.0 == std::process::id() {
             return Ok(current.1.clone());
         }
-        let client = Client::new(self.config.clone(), self.options.clone())?;
-        let engine = Engine::with_disk_threads(client, threads::for_the_disk()?);
+        let engine = new_engine(&self.config, &self.options)?;
         let inherited = self.engine.swap(Arc::new((std::process::id(), engine.clone())));
         std::mem::forget((inherited, current));
         Ok(engine)
@@ -173,8 +177,7 @@ impl NativeClient {
                 adopted,
             };
             let options = TransferOptions::default();
-            let client = Client::new(config.clone(), options.clone())?;
-            let engine = Engine::with_disk_threads(client, threads::for_the_disk()?);
+            let engine = new_engine(&config, &options)?;
             Ok(Self::assemble(config, options, credentials, engine))
         };
         build().map_err(|error: Error| to_python(py, &error, None))

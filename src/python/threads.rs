@@ -1,11 +1,9 @@
 //! How many threads there are: what the environment says, else what was measured.
 
-use std::ffi::OsString;
-use std::num::NonZero;
 use std::ops::RangeInclusive;
 
 use crate::error::{Error, Kind, Result};
-use crate::transfer::DISK_THREADS;
+use crate::transfer::{DISK_THREADS, processors};
 
 /// More threads for the network than this never paid (DESIGN.md decision 7); two cores saturate loopback.
 const MOST_OF_ITSELF: usize = 4;
@@ -18,17 +16,16 @@ const DISK: &str = "S3BULK_DISK_THREADS";
 
 /// Threads that the network's side runs on: as many as the processors that this process or its container may use.
 pub fn for_the_network() -> Result<usize> {
-    let asked = asked(NETWORK, std::env::var_os(NETWORK))?;
-    Ok(asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST_OF_ITSELF)))
+    Ok(asked(NETWORK)?.unwrap_or_else(|| processors().min(MOST_OF_ITSELF)))
 }
 
 /// The most threads for the disk.
 pub fn for_the_disk() -> Result<usize> {
-    Ok(asked(DISK, std::env::var_os(DISK))?.unwrap_or(DISK_THREADS))
+    Ok(asked(DISK)?.unwrap_or(DISK_THREADS))
 }
 
-fn asked(variable: &str, value: Option<OsString>) -> Result<Option<usize>> {
-    let Some(value) = value else { return Ok(None) };
+fn asked(variable: &str) -> Result<Option<usize>> {
+    let Some(value) = std::env::var_os(variable) else { return Ok(None) };
     match value.to_str().and_then(|text| text.parse().ok()) {
         Some(threads) if MAY_BE_ASKED.contains(&threads) => Ok(Some(threads)),
         _ => {

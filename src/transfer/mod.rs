@@ -30,6 +30,7 @@ use crate::flow::{Budget, Lane, Window};
 use crate::wire::retry::Retry;
 
 pub use crate::client::{IncompleteUpload, UploadsUnderWay};
+pub use crate::disk::processors;
 pub use crate::flow::Cancel;
 pub use host::{Answer, Host, SilentHost};
 pub use report::{Outcome, Report};
@@ -63,8 +64,7 @@ impl Engine {
 
     /// The same with at most so many threads for the disk.
     pub fn with_disk_threads(client: Client, limit: usize) -> Arc<Self> {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let digests = DiskThreads::with_least(cores.min(DIGEST_THREADS), limit);
+        let digests = DiskThreads::with_least(processors().min(DIGEST_THREADS), limit);
         Self::assemble(client, DiskThreads::new(limit), digests, Arc::default())
     }
 

@@ -105,17 +105,16 @@ pub fn sign_head(
 
 /// The value of a header that is signed, which takes ASCII alone.
 pub fn signed_value(text: &str) -> Result<HeaderValue> {
-    let value = header_value(text)?;
-    match value.to_str() {
-        Ok(_) => Ok(value),
-        Err(_) => Err(Error::new(Kind::InvalidParameter, format!("{text:?} can't be the value of a header"))),
-    }
+    if text.is_ascii() { header_value(text) } else { Err(no_value(text)) }
 }
 
 /// A header's value, when its text can be one.
 pub fn header_value(text: &str) -> Result<HeaderValue> {
-    HeaderValue::from_str(text)
-        .map_err(|_| Error::new(Kind::InvalidParameter, format!("{text:?} can't be the value of a header")))
+    HeaderValue::from_str(text).map_err(|_| no_value(text))
+}
+
+fn no_value(text: &str) -> Error {
+    Error::new(Kind::InvalidParameter, format!("{text:?} can't be the value of a header"))
 }
 
 #[cfg(test)]
