@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from benchmarks.peers import PEERS, REGION
+from benchmarks.bucket import REGION
+from benchmarks.peers import PEERS
 from benchmarks.server import Endpoint, running_endpoint
 from benchmarks.verify import Wrong, check_download, check_upload
 from benchmarks.workload import Workload
@@ -21,6 +22,8 @@ from benchmarks.workload import Workload
 _TOP = Path(__file__).resolve().parent.parent
 _PREFIX = "tree"
 _LONGEST_SECONDS = 600.0
+# Transfers at once of the peers that have to be told. More than 64 slow them down where answers come at once.
+_AT_ONCE_NEAR, _AT_ONCE_FAR = 64, 256
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,10 @@ class Cell:
     workload: Workload
     operation: str
     latency_ms: int
+
+    @property
+    def at_once(self) -> int:
+        return _AT_ONCE_FAR if self.latency_ms else _AT_ONCE_NEAR
 
     def __str__(self) -> str:
         return f"{self.workload.name} ({self.workload}), {self.operation}, {self.latency_ms} ms"
@@ -67,7 +74,7 @@ def measure(
         if cell.operation == "down":
             full = held.enter_context(running_endpoint(cell.latency_ms, discard=False))
             # By s3bulk, for its objects carry a checksum, as all do on S3 since 2024.
-            _transfer("s3bulk", "up", full, source, None)
+            _transfer("s3bulk", "up", cell.at_once, full, source, None)
             check_upload(source, full, _PREFIX, discarded=False)
         for name in _interleaved(peers, rounds):
             runs = found[name]
@@ -75,9 +82,9 @@ def measure(
                 continue
             try:
                 if cell.operation == "down":
-                    taken = _download(name, full, source, scratch / "copy", descriptors)
+                    taken = _download(name, cell.at_once, full, source, scratch / "copy", descriptors)
                 else:
-                    taken = _upload(name, cell.latency_ms, source, discard, descriptors)
+                    taken = _upload(name, cell, source, discard, descriptors)
             except (Wrong, subprocess.SubprocessError) as error:
                 runs.error = _in_short(error)
                 continue
@@ -94,25 +101,30 @@ def _interleaved(peers: Sequence[str], rounds: int) -> Iterator[str]:
         yield from (*peers[first:], *peers[:first])
 
 
-def _upload(peer: str, latency_ms: int, source: Path, discard: bool, descriptors: int | None) -> dict[str, float]:
-    with running_endpoint(latency_ms, discard) as empty:
-        taken = _transfer(peer, "up", empty, source, descriptors)
+def _upload(peer: str, cell: Cell, source: Path, discard: bool, descriptors: int | None) -> dict[str, float]:
+    with running_endpoint(cell.latency_ms, discard) as empty:
+        taken = _transfer(peer, "up", cell.at_once, empty, source, descriptors)
         check_upload(source, empty, _PREFIX, discard)
     return taken
 
 
-def _download(peer: str, full: Endpoint, source: Path, copy: Path, descriptors: int | None) -> dict[str, float]:
+def _download(
+    peer: str, at_once: int, full: Endpoint, source: Path, copy: Path, descriptors: int | None
+) -> dict[str, float]:
     copy.mkdir()
     try:
-        taken = _transfer(peer, "down", full, copy, descriptors)
+        taken = _transfer(peer, "down", at_once, full, copy, descriptors)
         check_download(source, copy)
     finally:
         shutil.rmtree(copy)
     return taken
 
 
-def _transfer(peer: str, operation: str, endpoint: Endpoint, folder: Path, descriptors: int | None) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.transfer", peer, operation, endpoint.url, _PREFIX, str(folder)]
+def _transfer(
+    peer: str, operation: str, at_once: int, endpoint: Endpoint, folder: Path, descriptors: int | None
+) -> dict[str, float]:
+    work = [peer, operation, str(at_once), endpoint.url, _PREFIX, str(folder)]
+    command = [sys.executable, "-m", "benchmarks.transfer", *work]
     if descriptors:
         command = ["sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh", *command]
     done = subprocess.run(

@@ -1,29 +1,24 @@
-"""Whom we measure: how each moves a folder up and a prefix down, in its own best way, with 64 transfers at once.
+"""Whom we measure: how each moves a folder up and a prefix down, in its own best way, so many transfers at once.
 
-What a peer needs is imported when it is made, so that a process holds the one that it measures and no other.
+What a peer needs is imported where it is needed, so that a process holds the one that it measures and no other: asyncio
+alone takes 7 MiB.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
-import subprocess
 import sys
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
-from benchmarks.server import BUCKET
+from benchmarks.bucket import BUCKET, REGION
 
 _Item = TypeVar("_Item")
-REGION = "us-east-1"
-_AT_ONCE = 64
 _BOTO3_THREADS = 32  # more only wait for the interpreter
 # Without any of it rclone would ask for each object before and after it moves it, and sum up what the others don't.
 _RCLONE_FLAGS = (
-    f"--transfers {_AT_ONCE} --checkers {_AT_ONCE} --ignore-checksum --no-check-dest --no-traverse --fast-list "
+    "--ignore-checksum --no-check-dest --no-traverse --fast-list "
     "--s3-no-check-bucket --s3-no-head --s3-disable-checksum --s3-list-version 2"
 )
 
@@ -36,16 +31,16 @@ class Mover(Protocol):
 
 
 class Peer(NamedTuple):
-    """How a peer is made, what is shown of it, and the workloads for which it makes sense (empty: all)."""
+    """How a peer is made for a URL and N transfers at once, what is shown of it, and its workloads (empty: all)."""
 
-    make: Callable[[str], Mover]
+    make: Callable[[str, int], Mover]
     version: Callable[[], str]
     flags: str
     workloads: tuple[str, ...] = ()
 
 
 class _S3bulk:
-    def __init__(self, endpoint_url: str) -> None:
+    def __init__(self, endpoint_url: str, _finds_out: int) -> None:
         import s3bulk
 
         self._module = s3bulk
@@ -59,24 +54,27 @@ class _S3bulk:
 
 
 class _S3bulkUnsigned(_S3bulk):
-    def __init__(self, endpoint_url: str) -> None:
-        super().__init__(endpoint_url)
+    def __init__(self, endpoint_url: str, finds_out: int) -> None:
+        super().__init__(endpoint_url, finds_out)
         self._client = self._client.with_options(self._module.TransferOptions(payload_signing="never"))
 
 
 class _Boto3:
-    def __init__(self, endpoint_url: str) -> None:
+    def __init__(self, endpoint_url: str, _has_threads: int) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
         import boto3
         from botocore.config import Config
 
         config = Config(max_pool_connections=_BOTO3_THREADS, s3={"addressing_style": "path"})
         self._client = boto3.client("s3", endpoint_url=endpoint_url, region_name=REGION, config=config)
+        self._threads = ThreadPoolExecutor(_BOTO3_THREADS)
 
     def upload(self, folder: Path, prefix: str) -> None:
         def send(path: Path) -> None:
             self._client.upload_file(str(path), BUCKET, _key(prefix, folder, path))
 
-        with ThreadPoolExecutor(_BOTO3_THREADS) as threads:
+        with self._threads as threads:
             list(threads.map(send, _files(folder)))
 
     def download(self, prefix: str, folder: Path) -> None:
@@ -84,23 +82,27 @@ class _Boto3:
             self._client.download_file(BUCKET, key, str(_new_path(folder, prefix, key)))
 
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{prefix}/")
-        with ThreadPoolExecutor(_BOTO3_THREADS) as threads:
+        with self._threads as threads:
             list(threads.map(fetch, [listed["Key"] for page in pages for listed in page["Contents"]]))
 
 
 class _Obstore:
-    def __init__(self, endpoint_url: str) -> None:
+    def __init__(self, endpoint_url: str, at_once: int) -> None:
+        import asyncio
+
         import obstore
         from obstore.store import S3Store
 
         self._module = obstore
+        self._run = asyncio.run
+        self._at_once = at_once
         self._store = S3Store(BUCKET, endpoint=endpoint_url, region=REGION, client_options={"allow_http": True})
 
     def upload(self, folder: Path, prefix: str) -> None:
         async def send(path: Path) -> None:
             await self._module.put_async(self._store, _key(prefix, folder, path), path)
 
-        asyncio.run(_all_at_once(send, _files(folder)))
+        self._run(_all_at_once(self._at_once, send, _files(folder)))
 
     def download(self, prefix: str, folder: Path) -> None:
         async def fetch(key: str) -> None:
@@ -110,46 +112,48 @@ class _Obstore:
                     file.write(piece)
 
         pages = self._module.list(self._store, f"{prefix}/")
-        asyncio.run(_all_at_once(fetch, [listed["path"] for page in pages for listed in page]))
+        self._run(_all_at_once(self._at_once, fetch, [listed["path"] for page in pages for listed in page]))
 
 
 class _S3z:
-    def __init__(self, endpoint_url: str) -> None:
+    def __init__(self, endpoint_url: str, at_once: int) -> None:
         import s3z
 
         keys = s3z.static_credentials(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
+        self._workers = at_once
         self._client = s3z.S3Client(s3z.Config(REGION, keys, endpoint=endpoint_url))
 
     def upload(self, folder: Path, prefix: str) -> None:
-        self._client.upload([str(folder)], BUCKET, f"{prefix}/", workers=_AT_ONCE)
+        self._client.upload([str(folder)], BUCKET, f"{prefix}/", workers=self._workers)
 
     def download(self, prefix: str, folder: Path) -> None:
-        self._client.download(BUCKET, f"{prefix}/", str(folder), workers=_AT_ONCE)
+        self._client.download(BUCKET, f"{prefix}/", str(folder), workers=self._workers)
 
 
 class _S5cmd:
-    def __init__(self, endpoint_url: str) -> None:
+    def __init__(self, endpoint_url: str, _has_256_workers: int) -> None:
         self._command = [_program("s5cmd"), "--log", "error", "--endpoint-url", endpoint_url, "cp"]
 
     def upload(self, folder: Path, prefix: str) -> None:
-        subprocess.run([*self._command, f"{folder}/", f"s3://{BUCKET}/{prefix}/"], check=True)
+        _run([*self._command, f"{folder}/", f"s3://{BUCKET}/{prefix}/"])
 
     def download(self, prefix: str, folder: Path) -> None:
-        subprocess.run([*self._command, f"s3://{BUCKET}/{prefix}/*", f"{folder}/"], check=True)
+        _run([*self._command, f"s3://{BUCKET}/{prefix}/*", f"{folder}/"])
 
 
 class _Rclone:
-    def __init__(self, endpoint_url: str) -> None:
+    def __init__(self, endpoint_url: str, at_once: int) -> None:
         self._remote = (
             f":s3,provider=Other,env_auth=true,force_path_style=true,region={REGION},endpoint='{endpoint_url}':"
         )
-        self._command = [_program("rclone"), "copy", "--quiet", *_RCLONE_FLAGS.split()]
+        transfers = ["--transfers", str(at_once), "--checkers", str(at_once)]
+        self._command = [_program("rclone"), "copy", "--quiet", *transfers, *_RCLONE_FLAGS.split()]
 
     def upload(self, folder: Path, prefix: str) -> None:
-        subprocess.run([*self._command, str(folder), f"{self._remote}{BUCKET}/{prefix}"], check=True)
+        _run([*self._command, str(folder), f"{self._remote}{BUCKET}/{prefix}"])
 
     def download(self, prefix: str, folder: Path) -> None:
-        subprocess.run([*self._command, f"{self._remote}{BUCKET}/{prefix}", str(folder)], check=True)
+        _run([*self._command, f"{self._remote}{BUCKET}/{prefix}", str(folder)])
 
 
 def _files(folder: Path) -> list[Path]:
@@ -166,8 +170,10 @@ def _new_path(folder: Path, prefix: str, key: str) -> Path:
     return path
 
 
-async def _all_at_once(move: Callable[[_Item], Awaitable[None]], items: list[_Item]) -> None:
-    places = asyncio.Semaphore(_AT_ONCE)
+async def _all_at_once(at_once: int, move: Callable[[_Item], Awaitable[None]], items: list[_Item]) -> None:
+    import asyncio
+
+    places = asyncio.Semaphore(at_once)
 
     async def in_place(item: _Item) -> None:
         async with places:
@@ -176,23 +182,37 @@ async def _all_at_once(move: Callable[[_Item], Awaitable[None]], items: list[_It
     await asyncio.gather(*(in_place(item) for item in items))
 
 
+def _run(command: list[str]) -> None:
+    import subprocess
+
+    subprocess.run(command, check=True)
+
+
 def _program(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
+def _version(distribution: str) -> str:
+    from importlib.metadata import version
+
+    return version(distribution)
+
+
 def _said_by(*command: str) -> str:
+    import subprocess
+
     said = subprocess.run([_program(command[0]), *command[1:]], check=True, stdout=subprocess.PIPE, text=True).stdout
     return said.splitlines()[0].removeprefix(command[0]).strip()
 
 
 PEERS = {
-    "s3bulk": Peer(_S3bulk, lambda: version("s3bulk"), "defaults"),
-    "s3bulk-unsigned": Peer(_S3bulkUnsigned, lambda: version("s3bulk"), 'payload_signing="never"'),
+    "s3bulk": Peer(_S3bulk, lambda: _version("s3bulk"), "defaults"),
+    "s3bulk-unsigned": Peer(_S3bulkUnsigned, lambda: _version("s3bulk"), 'payload_signing="never"'),
     "boto3": Peer(
-        _Boto3, lambda: version("boto3"), f"upload_file, download_file; {_BOTO3_THREADS} threads", ("small",)
+        _Boto3, lambda: _version("boto3"), f"upload_file, download_file; {_BOTO3_THREADS} threads", ("small",)
     ),
-    "obstore": Peer(_Obstore, lambda: version("obstore"), f"put_async, get_async; {_AT_ONCE} at once"),
-    "s5cmd": Peer(_S5cmd, lambda: _said_by("s5cmd", "version"), "cp"),
-    "rclone": Peer(_Rclone, lambda: _said_by("rclone", "version"), f"copy {_RCLONE_FLAGS}"),
-    "s3z": Peer(_S3z, lambda: version("s3z"), f"workers={_AT_ONCE}"),
+    "obstore": Peer(_Obstore, lambda: _version("obstore"), "put_async, get_async; N at once"),
+    "s5cmd": Peer(_S5cmd, lambda: _said_by("s5cmd", "version"), "cp (256 workers)"),
+    "rclone": Peer(_Rclone, lambda: _said_by("rclone", "version"), f"copy --transfers N --checkers N {_RCLONE_FLAGS}"),
+    "s3z": Peer(_S3z, lambda: _version("s3z"), "workers=N"),
 }

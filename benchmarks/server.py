@@ -10,8 +10,9 @@ from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 
+from benchmarks.bucket import BUCKET
+
 _BINARY = Path(__file__).resolve().parent.parent / "target" / "bench-endpoint"
-BUCKET = "bench"
 
 
 class Endpoint:

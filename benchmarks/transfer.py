@@ -1,4 +1,4 @@
-"""One transfer by one peer in a process of its own: `python -m benchmarks.transfer PEER OPERATION URL PREFIX FOLDER`.
+"""One transfer by one peer in a process of its own: `python -m benchmarks.transfer PEER OPERATION N URL PREFIX FOLDER`.
 
 Prints what it took as JSON. Seconds are those of the transfer: imports and the making of a client are over by then.
 """
@@ -17,8 +17,8 @@ _RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # getrusage(2) of each
 
 
 def main() -> int:
-    peer, operation, url, prefix, folder = sys.argv[1:]
-    mover = PEERS[peer].make(url)
+    peer, operation, at_once, url, prefix, folder = sys.argv[1:]
+    mover = PEERS[peer].make(url, int(at_once))
     cpu_before, begun = _cpu_seconds(), time.perf_counter()
     if operation == "up":
         mover.upload(Path(folder), prefix)
