@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from s3bulk import _core
+from s3bulk._failures import add_note
 from s3bulk._log import logger
 from s3bulk._parameters import check_bucket, path_of
 from s3bulk.client import is_own
@@ -57,7 +58,8 @@ def abort_incomplete_uploads(
     Raises:
         TypeError: `older_than` is no `timedelta`.
         ValueError: `older_than` is negative.
-        botocore.exceptions.ClientError: S3 answered with an error. What was aborted by then stays aborted.
+        botocore.exceptions.ClientError: S3 answered with an error. One upload that can't be aborted keeps none of the
+            others; a note of the error says how many were.
     """
     check_bucket(bucket)
     seconds = _seconds("older_than", older_than)
@@ -127,7 +129,23 @@ def _abort_through(
         and upload.initiated <= latest
         and not any(known.includes(bucket, upload.key, upload.upload_id) for known in (before, after))
     ]
-    return found if dry_run else [upload for upload in found if _abort(s3_client, bucket, upload)]
+    return found if dry_run else _abort_all(s3_client, bucket, found)
+
+
+def _abort_all(s3_client: Any, bucket: str, uploads: list[IncompleteUpload]) -> list[IncompleteUpload]:
+    """Gives those that had not ended by themselves meanwhile. One that can't be aborted keeps none of the others."""
+    aborted: list[IncompleteUpload] = []
+    first: Exception | None = None
+    for upload in uploads:
+        try:
+            if _abort(s3_client, bucket, upload):
+                aborted.append(upload)
+        except Exception as error:
+            first = first or error
+    if first is not None:
+        add_note(first, f"s3bulk: {len(aborted)} of {len(uploads)} uploads were aborted")
+        raise first
+    return aborted
 
 
 def _abort(s3_client: Any, bucket: str, upload: IncompleteUpload) -> bool:

@@ -13,7 +13,7 @@ impl Engine {
     /// under way in this process; aborted unless it is a dry run. One that doesn't tell when it began is left alone.
     ///
     /// # Errors
-    /// Those of ListMultipartUploads and AbortMultipartUpload; what was aborted by then stays aborted.
+    /// Those of ListMultipartUploads, and the first of AbortMultipartUpload, after all the others were aborted.
     pub async fn abort_incomplete_uploads(
         &self,
         bucket: &str,
@@ -37,15 +37,26 @@ impl Engine {
         };
         let mut found = until_cancelled(cancel, self.client.incomplete_uploads(bucket, name)).await?;
         found.retain(is_orphan);
-        for (aborted, upload) in found.iter().enumerate().filter(|_| !dry_run) {
-            let told =
-                |error: Error| error.with_note(&format!("{aborted} of {} uploads were aborted before", found.len()));
-            // An abort that has begun is not given up: half of one helps nobody.
-            if cancel.is_cancelled() {
-                return Err(told(cancelled()));
-            }
-            self.client.abort_incomplete(bucket, upload).await.map_err(told)?;
+        if !dry_run {
+            self.abort_all(bucket, &found, cancel).await?;
         }
         Ok(found)
+    }
+    /// One that can't be aborted keeps none of the others.
+    async fn abort_all(&self, bucket: &str, uploads: &[IncompleteUpload], cancel: &Cancel) -> Result<()> {
+        let (mut aborted, mut first) = (0, None);
+        for upload in uploads {
+            // An abort that has begun is not given up: half of one helps nobody.
+            if cancel.is_cancelled() {
+                first = Some(cancelled());
+                break;
+            }
+            match self.client.abort_incomplete(bucket, upload).await {
+                Ok(()) => aborted += 1,
+                Err(error) => first = first.or(Some(error)),
+            }
+        }
+        let told = |error: Error| error.with_note(&format!("{aborted} of {} uploads were aborted", uploads.len()));
+        first.map_or(Ok(()), |error| Err(told(error)))
     }
 }

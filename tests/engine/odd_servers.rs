@@ -3,7 +3,7 @@
 use s3bulk::error::Kind;
 
 use crate::download_setup::{arrives, fails, on};
-use crate::fault_server::{Algorithm, Fault, Moment, Operation, Script, StoredChecksum};
+use crate::fault_server::{Algorithm, Fault, Moment, Operation, Rule, Script, StoredChecksum};
 use crate::rig::{LARGE, MIDDLING, Rig, SMALL, content};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,7 +80,7 @@ async fn a_denied_head_says_that_the_key_may_be_missing_and_is_sent_once() {
 async fn an_abort_that_leaves_parts_behind_is_repeated() {
     let denied = on(Operation::CompleteMultipartUpload).then(Fault::status(403, "AccessDenied"));
     // Answered, but parts that were under way are still there.
-    let lazy = crate::fault_server::Rule::new("abort").on(Operation::AbortMultipartUpload).first(2);
+    let lazy = Rule::new("abort").on(Operation::AbortMultipartUpload).first(2);
     let rig = Rig::new(Script::new().rule(denied).rule(lazy.then(Fault::status(204, "").empty())));
     let error = rig.upload(&content(LARGE)).await.unwrap_err();
     assert_eq!((error.code(), rig.server.fired("abort")), (Some("AccessDenied"), 2), "{error}");
@@ -89,9 +89,41 @@ async fn an_abort_that_leaves_parts_behind_is_repeated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_abort_after_which_no_part_is_listed_is_done() {
+    let denied = on(Operation::CompleteMultipartUpload).then(Fault::status(403, "AccessDenied"));
+    // The upload without its parts is still known to a server that takes its time.
+    let empty = b"HTTP/1.1 200 OK\r\ncontent-length: 69\r\n\r\n\
+        <ListPartsResult><UploadId>upload-000001</UploadId></ListPartsResult>";
+    let list = Rule::new("list").on(Operation::ListParts).then(Fault::Garbage(empty.to_vec()));
+    let rig = Rig::new(Script::new().rule(denied).rule(list));
+    let error = rig.upload(&content(LARGE)).await.unwrap_err();
+    assert_eq!((error.code(), rig.server.fired("list")), (Some("AccessDenied"), 1), "{error}");
+    assert!(!error.to_string().contains("could not be aborted"), "{error}");
+    assert_eq!(rig.server.stats().count(Operation::AbortMultipartUpload), 1);
+    rig.assert_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abort_is_repeated_where_parts_may_not_be_listed() {
+    for (status, code) in [(403, "AccessDenied"), (501, "NotImplemented")] {
+        let denied = on(Operation::CompleteMultipartUpload).then(Fault::status(403, "AccessDenied"));
+        let lazy = Rule::new("abort").on(Operation::AbortMultipartUpload).first(1);
+        let list = Rule::new("list").on(Operation::ListParts).then(Fault::status(status, code));
+        let lazy = lazy.then(Fault::status(204, "").empty());
+        let rig = Rig::new(Script::new().rule(denied).rule(lazy).rule(list));
+        let error = rig.upload(&content(LARGE)).await.unwrap_err();
+        let fired = ["abort", "list"].map(|id| rig.server.fired(id));
+        assert_eq!((error.code(), fired), (Some("AccessDenied"), [1, 2]), "{error}");
+        assert!(!error.to_string().contains("could not be aborted"), "{error}");
+        assert_eq!(rig.server.stats().count(Operation::AbortMultipartUpload), 2);
+        rig.assert_clean().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_abort_that_never_helps_is_named_in_the_error() {
     let denied = on(Operation::CompleteMultipartUpload).then(Fault::status(403, "AccessDenied"));
-    let lazy = crate::fault_server::Rule::new("abort").on(Operation::AbortMultipartUpload);
+    let lazy = Rule::new("abort").on(Operation::AbortMultipartUpload);
     let rig = Rig::new(Script::new().rule(denied).rule(lazy.then(Fault::status(204, "").empty())));
     let error = rig.upload(&content(LARGE)).await.unwrap_err();
     assert_eq!((error.code(), rig.server.fired("abort")), (Some("AccessDenied"), 3), "{error}");

@@ -11,7 +11,7 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
-from botocore.exceptions import ReadTimeoutError
+from botocore.exceptions import ClientError, ReadTimeoutError
 from s3bulk import (
     IncompleteUpload,
     TransferOptions,
@@ -166,6 +166,20 @@ def test_of_a_client_that_is_none_of_ours_the_flag_decides_whether_there_is_more
         {"Bucket": "b", "Prefix": "p", "KeyMarker": "p/b"},
     ]
     client.abort_multipart_upload.assert_called_once_with(Bucket="b", Key="p/a", UploadId="1")
+
+
+def test_an_abort_that_fails_keeps_none_of_the_others() -> None:
+    long_ago = datetime(2020, 1, 1, tzinfo=timezone.utc)
+    uploads = [{"Key": key, "UploadId": "1", "Initiated": long_ago} for key in ("a", "b", "c")]
+    denied = ClientError({"Error": {"Code": "AccessDenied"}}, "AbortMultipartUpload")
+    client = MagicMock()
+    client.list_multipart_uploads.return_value = {"Uploads": uploads, "IsTruncated": False}
+    client.abort_multipart_upload.side_effect = [{}, denied, ClientError({"Error": {"Code": "X"}}, "Y"), {}]
+    with pytest.raises(ClientError) as raised:
+        abort_incomplete_uploads(client, "b", "", LONG, dry_run=False)
+    assert raised.value is denied
+    assert raised.value.__notes__ == ["s3bulk: 1 of 3 uploads were aborted"]
+    assert [call.kwargs["Key"] for call in client.abort_multipart_upload.call_args_list] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("marker", [None, "", "p/a"])
