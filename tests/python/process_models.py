@@ -17,6 +17,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from s3bulk import S3ClientConfig, TransferOptions, download_prefix_to_folder, make_s3_client, upload_folder
+from s3bulk import (
+    S3ClientConfig,
+    TransferOptions,
+    download_prefix_to_folder,
+    make_s3_client,
+    remove_stale_temporary_files,
+    upload_folder,
+)
 
 from tests.python.conftest import files_below
 
@@ -307,6 +315,53 @@ def daemon_thread_at_exit(case: Case) -> None:
     threading.Event().wait(random.random() / 20)
 
 
+class Memory:
+    """A client of nobody's: the package calls it, and does the work on the disk."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self.files = files
+
+    def get_paginator(self, _name: str) -> Memory:
+        return self
+
+    def paginate(self, **_arguments: Any) -> Iterator[dict[str, Any]]:
+        yield {"Contents": [{"Key": f"p/{name}"} for name in self.files]}
+
+    def download_fileobj(self, **arguments: Any) -> None:
+        arguments["Fileobj"].write(self.files[arguments["Key"].removeprefix("p/")])
+
+    def put_object(self, **arguments: Any) -> None:
+        assert arguments["Key"].removeprefix("p/") in self.files
+
+
+class Lingering:
+    """What takes its time to go while the interpreter ends: meanwhile other threads may run."""
+
+    def __del__(self, sleep: Callable[[float], None] = time.sleep) -> None:
+        sleep(0.1)
+
+
+def daemon_thread_with_another_client_at_exit(case: Case) -> None:
+    """The end of the interpreter finds it at its work on the disk. In a new process each time."""
+    # What a module of the program holds does not go while one of its threads runs.
+    vars(json)["lingering"] = Lingering()
+    moved = threading.Event()
+    client = Memory({f"{number % 7}/{number}": b"x" for number in range(50)})
+
+    def for_ever() -> None:
+        target = Path(tempfile.mkdtemp(dir=case.folder))
+        while True:
+            download_prefix_to_folder(client, "b", "p", target)
+            upload_folder(client, target, "b", "p")
+            remove_stale_temporary_files(target)
+            moved.set()
+
+    for _ in range(4):
+        threading.Thread(target=for_ever, daemon=True).start()
+    assert moved.wait(_PATIENCE)
+    threading.Event().wait(random.random() / 20)
+
+
 def thread_at_exit(case: Case) -> None:
     """It is waited for. In a new process each time."""
     client = case.client()
@@ -362,6 +417,7 @@ ONCE_IN_A_PROCESS: dict[str, Callable[[Case], None]] = {
     for model in (
         fork_during_the_first_transfer,
         daemon_thread_at_exit,
+        daemon_thread_with_another_client_at_exit,
         thread_at_exit,
         exit_handlers,
         exit_handler_that_is_the_last,
