@@ -144,9 +144,12 @@ impl KeyCheck {
 
     fn collision(&self, other: u32, key: &str) -> Error {
         let other = self.seen.get(other as usize).map_or("", |remainder| remainder);
+        let other = format!("{}{other}", self.listing);
+        if other == key {
+            return Error::new(Kind::BadResponse, format!("the listing returned the same key twice: {key:?}"));
+        }
         let text = format!(
-            "Two S3 keys need the same place on disk: {:?} and {key:?}; download them into different folders",
-            format!("{}{other}", self.listing)
+            "Two S3 keys need the same place on disk: {other:?} and {key:?}; download them into different folders"
         );
         Error::new(Kind::KeyCollision, text)
     }
@@ -270,6 +273,15 @@ mod tests {
             assert_eq!(error.kind(), &Kind::KeyCollision);
             assert!(error.message().contains(first) && error.message().contains(second), "{error}");
         }
+    }
+
+    #[test]
+    fn a_key_that_is_listed_twice_is_the_servers_fault() {
+        let error = check(&[&["p/a", "p/b"], &["p/a"]]).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.message()),
+            (&Kind::BadResponse, "the listing returned the same key twice: \"p/a\"")
+        );
     }
 
     #[test]
