@@ -37,7 +37,7 @@ def main() -> int:
     print("\n".join(text), flush=True)
 
     results, failed = [], False
-    for cell in _cells(options.workloads, options.operations, options.latency):
+    for cell in _cells(options.workloads, options.operations, options.latency, options.tls):
         # The files, and a download's copy of them.
         root = scratch_root(2 * cell.workload.total_bytes)
         with tempfile.TemporaryDirectory(prefix="s3bulk-bench-", dir=root) as name:
@@ -67,13 +67,15 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _cells(workloads: Sequence[str], operations: Sequence[str], latencies: Sequence[int] | None) -> list[Cell]:
+def _cells(
+    workloads: Sequence[str], operations: Sequence[str], latencies: Sequence[int] | None, is_tls: bool
+) -> list[Cell]:
     """All combinations; left to itself, latency only where there are many requests."""
     cells = []
     for name in workloads:
         default = (0, _WITH_LATENCY_MS) if name == "small" else (0,)
         for latency_ms in default if latencies is None else latencies:
-            cells += [Cell(WORKLOADS[name], operation, latency_ms) for operation in operations]
+            cells += [Cell(WORKLOADS[name], operation, latency_ms, is_tls) for operation in operations]
     return cells
 
 
@@ -91,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--latency", type=_list_of(int), metavar="MS,...", help="0, and for small 20 as well")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--discard", action="store_true", help="the endpoint keeps sizes only; uploads")
+    parser.add_argument("--tls", action="store_true", help="over https, with a certificate of the endpoint's own")
     parser.add_argument("--descriptors", type=int, metavar="N", help="RLIMIT_NOFILE of each process that transfers")
     parser.add_argument("--output", type=Path, default=_RESULTS)
     return parser

@@ -33,13 +33,15 @@ class Cell:
     workload: Workload
     operation: str
     latency_ms: int
+    is_tls: bool = False
 
     @property
     def at_once(self) -> int:
         return _AT_ONCE_FAR if self.latency_ms else _AT_ONCE_NEAR
 
     def __str__(self) -> str:
-        return f"{self.workload.name} ({self.workload}), {self.operation}, {self.latency_ms} ms"
+        scheme = ", https" if self.is_tls else ""
+        return f"{self.workload.name} ({self.workload}), {self.operation}, {self.latency_ms} ms{scheme}"
 
 
 @dataclass
@@ -70,9 +72,10 @@ def measure(
     `descriptors` limits those of each process that transfers, as `ulimit -n` does.
     """
     found = {name: Runs() for name in peers}
+    certificate = scratch / "certificate.pem" if cell.is_tls else None
     with ExitStack() as held:
         if cell.operation == "down":
-            full = held.enter_context(running_endpoint(cell.latency_ms, discard=False))
+            full = held.enter_context(running_endpoint(cell.latency_ms, discard=False, certificate=certificate))
             # By s3bulk, for its objects carry a checksum, as all do on S3 since 2024.
             _transfer("s3bulk", "up", cell.at_once, full, source, None)
             check_upload(source, full, _PREFIX, discarded=False)
@@ -84,7 +87,7 @@ def measure(
                 if cell.operation == "down":
                     taken = _download(name, cell.at_once, full, source, scratch / "copy", descriptors)
                 else:
-                    taken = _upload(name, cell, source, discard, descriptors)
+                    taken = _upload(name, cell, source, discard, descriptors, certificate)
             except (Wrong, subprocess.SubprocessError) as error:
                 runs.error = _in_short(error)
                 continue
@@ -101,8 +104,10 @@ def _interleaved(peers: Sequence[str], rounds: int) -> Iterator[str]:
         yield from (*peers[first:], *peers[:first])
 
 
-def _upload(peer: str, cell: Cell, source: Path, discard: bool, descriptors: int | None) -> dict[str, float]:
-    with running_endpoint(cell.latency_ms, discard) as empty:
+def _upload(
+    peer: str, cell: Cell, source: Path, discard: bool, descriptors: int | None, certificate: Path | None
+) -> dict[str, float]:
+    with running_endpoint(cell.latency_ms, discard, certificate) as empty:
         taken = _transfer(peer, "up", cell.at_once, empty, source, descriptors)
         check_upload(source, empty, _PREFIX, discard)
     return taken
@@ -123,19 +128,25 @@ def _download(
 def _transfer(
     peer: str, operation: str, at_once: int, endpoint: Endpoint, folder: Path, descriptors: int | None
 ) -> dict[str, float]:
-    work = [peer, operation, str(at_once), endpoint.url, _PREFIX, str(folder)]
+    work = [peer, operation, str(at_once), endpoint.public_url, _PREFIX, str(folder)]
     command = [sys.executable, "-m", "benchmarks.transfer", *work]
     if descriptors:
         command = ["sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh", *command]
     done = subprocess.run(
-        command, cwd=_TOP, env=_environment(), check=True, capture_output=True, text=True, timeout=_LONGEST_SECONDS
+        command,
+        cwd=_TOP,
+        env=_environment(endpoint),
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=_LONGEST_SECONDS,
     )
     taken: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return taken
 
 
-def _environment() -> dict[str, str]:
-    """Nothing of the user's AWS settings, no proxy, and keys that are nobody's."""
+def _environment(endpoint: Endpoint) -> dict[str, str]:
+    """Nothing of the user's AWS settings, no proxy, and keys that are nobody's; whom to trust, in the terms of each."""
     ours = {
         "AWS_ACCESS_KEY_ID": "benchmark",
         "AWS_SECRET_ACCESS_KEY": "benchmark",
@@ -146,6 +157,8 @@ def _environment() -> dict[str, str]:
         "RCLONE_CONFIG": os.devnull,
     }
     ignored = ("AWS_", "RCLONE_", "S3_")
+    if endpoint.ca_bundle:
+        ours |= dict.fromkeys(("AWS_CA_BUNDLE", "SSL_CERT_FILE"), str(endpoint.ca_bundle))
     rest = {
         name: value
         for name, value in os.environ.items()

@@ -6,20 +6,27 @@ import subprocess
 import urllib.parse
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 
 from benchmarks.bucket import BUCKET
 
-_BINARY = Path(__file__).resolve().parent.parent / "target" / "bench-endpoint"
+_TARGET = Path(__file__).resolve().parent.parent / "target"
+_BINARY = _TARGET / "bench-endpoint"
+_TLS_FRONT = _TARGET / "daily" / "examples" / "tls_front"
 
 
 class Endpoint:
-    """A running endpoint. Its own requests bear no signature, so they are answered without the latency."""
+    """A running endpoint. Its own requests bear no signature, so they are answered without the latency.
+
+    `public_url` is where peers find it; behind TLS `ca_bundle` is the certificate that they have to trust.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.public_url = url
+        self.ca_bundle: Path | None = None
 
     def listed(self, prefix: str) -> dict[str, int]:
         """Gives the size of each key below `prefix`, without the prefix."""
@@ -59,9 +66,22 @@ def _sent(connection: HTTPConnection, method: str, target: str) -> HTTPResponse:
 
 
 @contextmanager
-def running_endpoint(latency_ms: int, discard: bool) -> Iterator[Endpoint]:
-    """Runs an empty endpoint with one bucket until the block ends."""
+def running_endpoint(latency_ms: int, discard: bool, certificate: Path | None = None) -> Iterator[Endpoint]:
+    """Runs an empty endpoint with one bucket until the block ends; behind TLS where its certificate has a path."""
     command = [str(_BINARY), "--latency-ms", str(latency_ms), *(["--discard"] if discard else [])]
+    with ExitStack() as held:
+        endpoint = Endpoint(held.enter_context(_running(command)))
+        endpoint.create_bucket()
+        if certificate is not None:
+            front = [str(_TLS_FRONT), endpoint.url.removeprefix("http://"), str(certificate)]
+            endpoint.public_url = held.enter_context(_running(front))
+            endpoint.ca_bundle = certificate
+        yield endpoint
+
+
+@contextmanager
+def _running(command: list[str]) -> Iterator[str]:
+    """Runs a server and gives the URL that it prints."""
     # It ends when the pipe to it closes, however this process ends.
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
@@ -69,7 +89,5 @@ def running_endpoint(latency_ms: int, discard: bool) -> Iterator[Endpoint]:
         with process.stdin:
             url = process.stdout.readline().strip()
             if not url:
-                raise RuntimeError(f"{_BINARY} did not start")
-            endpoint = Endpoint(url)
-            endpoint.create_bucket()
-            yield endpoint
+                raise RuntimeError(f"{command[0]} did not start")
+            yield url

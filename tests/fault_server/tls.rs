@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::TlsAcceptor;
@@ -72,19 +70,11 @@ impl Certificate {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], key)?;
-        Ok((TlsAcceptor::from(Arc::new(config)), pem(certificate.der())))
+        Ok((TlsAcceptor::from(Arc::new(config)), certificate.pem()))
     }
 }
 
 /// An acceptor for this machine and for the names of tests, and its certificate.
 pub fn self_signed() -> Result<(TlsAcceptor, String), Box<dyn std::error::Error>> {
     Certificate::Good.self_signed()
-}
-
-/// RFC 7468, section 2: 64 columns.
-fn pem(der: &[u8]) -> String {
-    let text = BASE64_STANDARD.encode(der);
-    let lines: Vec<String> =
-        text.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
-    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }
