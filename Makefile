@@ -17,11 +17,12 @@ PACKAGES := tests checks benchmarks python
 TOOLS := $(VENV)/.tools
 EXTENSION := $(VENV)/.extension-$(PROFILE)
 PEERS := $(VENV)/.peers
-# No package of Python has these two; `go install` builds them.
+# No package of Python has these; `go install` builds them.
 GO := $(or $(shell command -v go 2>/dev/null),$(wildcard /usr/local/go/bin/go))
-GO_SERVERS := $(BIN)/versitygw $(BIN)/minio
+GO_SERVERS := $(BIN)/versitygw $(BIN)/minio $(BIN)/toxiproxy-server
 ALL_SERVERS := moto,seaweedfs,rclone,versitygw,minio
 ENDPOINT := target/bench-endpoint
+TLS_FRONT := target/daily/examples/tls_front
 FAULT_SERVER := target/debug/examples/fault_server
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 
@@ -57,8 +58,8 @@ test-all: test-portable build $(FAULT_SERVER) $(ENDPOINT) servers test-boto3 ## 
 	S3BULK_MATRIX=$(ROUNDS) $(BIN)/python -m pytest -m "not large and not soak" --servers $(ALL_SERVERS) -n $(JOBS)
 	$(BIN)/python -m pytest -m "large and not soak" --servers $(ALL_SERVERS)
 
-servers: $(if $(GO),$(GO_SERVERS)) ## versitygw and MinIO, where there is Go: two more servers for `make test-all`
-	@$(if $(GO),true,echo "WARNING: there is no Go here: nothing will be tested on versitygw and MinIO" >&2)
+servers: $(if $(GO),$(GO_SERVERS)) ## versitygw, MinIO and Toxiproxy, where there is Go, for `make test-all`
+	@$(if $(GO),true,echo "WARNING: there is no Go here: nothing will be tested on versitygw and MinIO, or behind Toxiproxy" >&2)
 
 test-boto3: build ## boto3 clients of the caller's, with four versions of boto3 (BOTO3="1.28 1.34" for some)
 	$(BIN)/python -m checks.boto3_versions $(BOTO3)
@@ -69,10 +70,10 @@ audit: $(TOOLS) ## Advisories against the crates and Python packages that are us
 	$(BIN)/python -m pip install --quiet pip-audit
 	$(BIN)/python -m pip_audit --local --skip-editable
 
-soak: build ## Everything at once for five minutes, or S3BULK_SOAK_SECONDS
-	$(BIN)/python -m pytest -m soak
+soak: build $(FAULT_SERVER) ## Everything at once, with random faults, for five minutes or S3BULK_SOAK_SECONDS; prints what was survived
+	$(BIN)/python -m pytest -m soak -s
 
-bench: $(ENDPOINT) $(PEERS) ## Against other tools, on an endpoint in memory (release build; BENCH="--workloads small")
+bench: $(ENDPOINT) $(if $(findstring --tls,$(BENCH)),$(TLS_FRONT)) $(PEERS) ## Against other tools, on an endpoint in memory (release build; BENCH="--workloads small")
 	$(MAKE) build PROFILE=release
 	$(BIN)/python -m benchmarks $(BENCH)
 
@@ -131,9 +132,17 @@ $(BIN)/versitygw: | $(TOOLS)
 $(BIN)/minio: | $(TOOLS)
 	GOBIN=$(CURDIR)/$(BIN) $(GO) install -trimpath github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 
+# Its program is called `server`.
+$(BIN)/toxiproxy-server: | $(TOOLS)
+	GOBIN=$(CURDIR)/$(TOOLS).go $(GO) install -trimpath github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0
+	mv $(TOOLS).go/server $@
+
 $(PEERS): $(TOOLS)
 	$(BIN)/python -m pip install --quiet --group bench
 	touch $@
+
+$(TLS_FRONT): benchmarks/tls_front.rs | toolchain
+	cargo build --locked --profile daily --example tls_front
 
 # The standard library alone, hence without cargo: as an example it would wait for every crate of the engine.
 $(ENDPOINT): $(wildcard benchmarks/endpoint/*.rs) | toolchain
