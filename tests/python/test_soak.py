@@ -9,20 +9,38 @@ import shutil
 import signal
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from s3bulk import Report, TransferOptions, download_prefix_to_folder, make_s3_client, upload_folder
+from botocore.exceptions import BotoCoreError, ClientError
+from s3bulk import (
+    Report,
+    TransferError,
+    TransferOptions,
+    download_prefix_to_folder,
+    make_s3_client,
+    remove_stale_temporary_files,
+    upload_folder,
+)
 
-from tests.python.conftest import boto3_client, config_of, files_below, new_bucket, write_all
-from tests.servers import Server
+from tests.python.conftest import boto3_client, config_of, files_below, new_bucket, stored, write_all
+from tests.python.process_state import Holdings
+from tests.python.soak_faults import FAULTS, chosen_rules
+from tests.servers import FaultServer, Server, fault_server
 
 # `make soak` runs for so long; an environment variable makes it shorter or longer.
 _SECONDS = float(os.environ.get("S3BULK_SOAK_SECONDS", "300"))
-_ROUNDS_TO_WARM_UP = 5
+# The scripted server keeps a log of every request: after so many another one begins.
+_ROUNDS_OF_A_SERVER = 20
 # What allocators keep after the first rounds is no leak; what grows beyond it round after round is.
 _GROWTH_KIB = 48 << 10
+_MIB = 1 << 20
+
+_FAILED_HONESTLY = 3  # how a child says that there was an error of S3's
 
 pytestmark = [
     pytest.mark.soak,
@@ -30,93 +48,265 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
 ]
 
+Files = dict[str, bytes]
+
 
 def _resident_kib() -> int:
     fields = Path("/proc/self/statm").read_text().split()
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
-def _descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
-def _threads() -> int:
-    return len(os.listdir("/proc/self/task"))
-
-
 def _options(chance: random.Random) -> TransferOptions:
     return TransferOptions(
-        max_concurrency=chance.choice([1, 7, 64, 512]),
-        memory_limit=chance.choice([4, 32, 128]) << 20,
-        multipart_threshold=chance.choice([1, 1 << 20, 16 << 20]),
-        part_size=5 << 20,
+        max_concurrency=chance.choice([None, 1, 7, 64, 512]),
+        memory_limit=chance.choice([4, 32, 128]) * _MIB,
+        multipart_threshold=chance.choice([1, _MIB, 16 * _MIB]),
+        part_size=5 * _MIB,
         payload_signing=chance.choice(["auto", "never"]),
+        read_timeout=2.0,
     )
 
 
-def _tree(folder: Path, chance: random.Random) -> Path:
-    names = (f"{chance.randrange(9)}/{chance.randrange(9)}/{number}" for number in range(chance.randrange(1, 400)))
+def _names(chance: random.Random) -> list[str]:
+    few = chance.randrange(1, 300)
+    return [f"{chance.randrange(9)}/{chance.randrange(9)}/{number}" for number in range(few)] + ["large"]
+
+
+def _files(names: list[str], chance: random.Random) -> Files:
     files = {name: chance.randbytes(chance.choice([0, 1, 5_000, 200_000])) for name in names}
-    files["large"] = chance.randbytes(chance.choice([1, 12 << 20]))
-    return write_all(folder, files)
+    return files | {"large": chance.randbytes(chance.choice([1, 12 * _MIB]))}
 
 
-def _interrupted_download(client: Any, bucket: str, target: Path, after: float) -> None:
-    """Ends a download by Ctrl-C, unless it is quicker."""
-    timer = threading.Timer(after, signal.raise_signal, (signal.SIGINT,))
-    try:
-        try:
-            timer.start()
-            download_prefix_to_folder(client, bucket, "p", target)
-        finally:
-            timer.cancel()
-            timer.join()
-    except KeyboardInterrupt as interruption:
-        report = getattr(interruption, "report", None)
-        assert report is None or isinstance(report, Report)
+class _Round:
+    """Old files and new ones that replace them, in a bucket and in folders; and what is asserted of every call."""
 
+    def __init__(self, server: Server, bucket: str, folder: Path, chance: random.Random, counts: Counter[str]) -> None:
+        self._judge = boto3_client(server)
+        self._folder = folder
+        self._chance = chance
+        self.counts = counts
+        names = _names(chance)
+        self.old, self.new = _files(names, chance), _files(names, chance)
+        self.source = write_all(folder / "source", self.new)
+        self.bucket = bucket
+        self.client = make_s3_client(config_of(server)).with_options(_options(chance))
+        self.stored: Files = {}
+        self._done: list[str] = []
 
-def _in_child(client: Any, bucket: str, source: str, target: str) -> None:
-    download_prefix_to_folder(client, bucket, "p", target)
-    assert files_below(Path(target)) == files_below(Path(source))
+    def store(self, files: Files) -> None:
+        """Puts files on the server while nothing goes wrong."""
+        upload_folder(self.client, write_all(self._folder / "first", files), self.bucket, "p")
+        self.stored = files
 
-
-def test_nothing_is_lost_and_nothing_is_left_behind(seaweedfs: Server, tmp_path: Path) -> None:
-    seed = random.randrange(1 << 32)
-    print(f"seed {seed}")
-    chance = random.Random(seed)
-    judge = boto3_client(seaweedfs)
-    fork = multiprocessing.get_context("fork")
-    began, rounds, resident, descriptors, threads = time.monotonic(), 0, 0, 0, 0
-    while time.monotonic() - began < _SECONDS or rounds <= _ROUNDS_TO_WARM_UP:
-        bucket = new_bucket(judge)
-        client = make_s3_client(config_of(seaweedfs)).with_options(_options(chance))
-        source = _tree(tmp_path / "source", chance)
-        keys = upload_folder(client, source, bucket, "p")
-        assert sorted(keys) == sorted(f"p/{name}" for name in files_below(source))
-        child = fork.Process(target=_in_child, args=(client, bucket, str(source), str(tmp_path / "child")))
-        child.start()
-        _interrupted_download(client, bucket, tmp_path / "interrupted", chance.random() / 5)
-        for name, body in files_below(tmp_path / "interrupted").items():
-            assert body == (source / name).read_bytes(), name
-        download_prefix_to_folder(client, bucket, "p", tmp_path / "target")
-        assert files_below(tmp_path / "target") == files_below(source)
-        child.join(60)
-        assert child.exitcode == 0
-        assert judge.list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
-        for folder in tmp_path.iterdir():
+    def end(self) -> None:
+        """Removes what is in the bucket and in the folder."""
+        for name in self.stored:
+            self._judge.delete_object(Bucket=self.bucket, Key=f"p/{name}")
+        for folder in self._folder.iterdir():
             shutil.rmtree(folder)
-        for key in keys:
-            judge.delete_object(Bucket=bucket, Key=key)
-        judge.delete_bucket(Bucket=bucket)
-        rounds += 1
-        if rounds == _ROUNDS_TO_WARM_UP:
-            resident, descriptors, threads = _resident_kib(), _descriptors(), _threads()
+
+    def target(self, name: str) -> Path:
+        """A folder in which old files are."""
+        return write_all(self._folder / name, self.old)
+
+    def upload(self) -> None:
+        """A whole upload, or an error with an honest report."""
+        done = self._call(lambda: upload_folder(self.client, self.source, self.bucket, "p"))
+        self._done = [name.removeprefix("p/") for name in done]
+
+    def download(self, target: Path) -> None:
+        """A whole download, or an error with an honest report."""
+        done = self._call(lambda: download_prefix_to_folder(self.client, self.bucket, "p", target))
+        found = files_below(target)
+        assert sorted(found) == sorted(self.new), "nothing but the files"
+        for name, body in found.items():
+            assert body in ((self.stored[name],) if name in done else self._versions(name)), name
+
+    def _versions(self, name: str) -> tuple[bytes, ...]:
+        return (self.old[name], self.new[name], self.stored[name])
+
+    def _call(self, call: Callable[[], list[str]]) -> list[str]:
+        """Gives the names that were moved."""
+        try:
+            names = call()
+        except (ClientError, BotoCoreError, TransferError) as error:
+            self.counts["calls that failed"] += 1
+            report = getattr(error, "report", None)
+            if not isinstance(report, Report):
+                raise
+            return self._checked(report)
+        self.counts["calls that succeeded"] += 1
+        self.counts["files moved"] += len(names)
+        assert sorted(name.removeprefix("p/") for name in names) == sorted(self.new)
+        return names
+
+    def _checked(self, report: Report) -> list[str]:
+        names = [*report.done, *(name for name, _ in report.failed), *report.not_begun]
+        assert len(names) == len(set(names)), "no name in two lists"
+        assert {name.removeprefix("p/") for name in names} <= set(self.new)
+        return report.done
+
+    def check_server(self) -> None:
+        """What was reported done is the new file, everything else is old or new, and no upload is open."""
+        found = {key.removeprefix("p/"): body for key, body in stored(self._judge, self.bucket).items()}
+        assert sorted(found) == sorted(self.new)
+        for name, body in found.items():
+            assert body in ((self.new[name],) if name in self._done else self._versions(name)), name
+        assert self._judge.list_multipart_uploads(Bucket=self.bucket).get("Uploads", []) == []
+        self.stored = found
+
+    def interrupt(self, call: Callable[[], Any]) -> None:
+        """Ends a call by Ctrl-C, unless it is quicker."""
+        timer = threading.Timer(self._chance.random() / 4, signal.raise_signal, (signal.SIGINT,))
+        try:
+            try:
+                timer.start()
+                self._call(call)
+            finally:
+                timer.cancel()
+                timer.join()
+        except KeyboardInterrupt as interruption:
+            self.counts["calls interrupted"] += 1
+            report = getattr(interruption, "report", None)
+            if report is not None:  # else it came before the call had begun or after it had ended
+                self._checked(report)
+
+    def kill(self, target: Path) -> None:
+        """Kills a process that downloads: old files or new ones, and what is left can be told and removed."""
+        child = os.fork()
+        if child == 0:
+            try:
+                while True:
+                    self._call(lambda: download_prefix_to_folder(self.client, self.bucket, "p", target))
+            finally:
+                os._exit(1)
+        time.sleep(self._chance.random() / 4)
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status)
+        self.counts["processes killed"] += 1
+        self.counts["temporary files of killed processes removed"] += len(
+            remove_stale_temporary_files(target, dry_run=False)
+        )
+        self.check_files(target)
+
+    def check_files(self, target: Path) -> None:
+        """Every name is there, with old or new bytes, and no other."""
+        found = files_below(target)
+        assert sorted(found) == sorted(self.new)
+        for name, body in found.items():
+            assert body in self._versions(name), name
+
+    @contextmanager
+    def child(self, target: Path) -> Iterator[None]:
+        """A forked process that downloads meanwhile."""
+        process = multiprocessing.get_context("fork").Process(target=self._in_child, args=(target,))
+        process.start()
+        yield
+        process.join(120)
+        assert process.exitcode in (0, _FAILED_HONESTLY)
+        self.counts["forked processes"] += 1
+
+    def _in_child(self, target: Path) -> None:
+        failed_before = self.counts["calls that failed"]
+        self.download(target)
+        if self.counts["calls that failed"] > failed_before:
+            os._exit(_FAILED_HONESTLY)
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """A file of the source is replaced, and replaced back, again and again."""
+        name, over = self._chance.choice([*self.new]), threading.Event()
+
+        def change() -> None:
+            aside = self._folder / "aside"
+            aside.mkdir()
+            while not over.wait(0.001):
+                for body in (self.old[name], self.new[name]):
+                    (aside / "file").write_bytes(body)
+                    (aside / "file").replace(self.source / name)
+                self.counts["files replaced while they may be read"] += 2
+
+        thread = threading.Thread(target=change)
+        thread.start()
+        yield
+        over.set()
+        thread.join()
+        self._done = [done for done in self._done if done != name]  # old or new
+
+
+def _play(this: _Round, end_of_faults: Callable[[], None]) -> None:
+    interrupted = this.target("interrupted")
+    with this.child(this.target("child")):
+        this.download(this.target("before"))
+        this.interrupt(lambda: download_prefix_to_folder(this.client, this.bucket, "p", interrupted))
+    this.check_files(interrupted)
+    this.kill(this.target("killed"))
+    this.interrupt(lambda: upload_folder(this.client, this.source, this.bucket, "p"))
+    with this.changing():
+        this.upload()
+    end_of_faults()
+    this.check_server()
+    this.download(this.target("after"))
+
+
+def _refuse_hostile_keys(client: Any, judge: Any, bucket: str, folder: Path) -> None:
+    for key in ("hostile/../outside", "hostile/a/../../outside"):
+        judge.put_object(Bucket=bucket, Key=key, Body=b"outside")
+        with pytest.raises(ValueError, match="suspicious S3 key"):
+            download_prefix_to_folder(client, bucket, "hostile", folder / "in" / "side")
+        judge.delete_object(Bucket=bucket, Key=key)
+    assert files_below(folder) == {}
+    shutil.rmtree(folder / "in")
+
+
+def _with_faults(this: _Round, scripted: FaultServer, some_rules: list[str]) -> None:
+    this.store(this.old)
+    scripted.add_rules(*some_rules)
+    try:
+        _play(this, scripted.forget_rules)
+    finally:
+        scripted.forget_rules()
+    this.end()
+
+
+def _without_faults(this: _Round) -> None:
+    this.store(this.old)
+    _play(this, lambda: None)
+    assert this.counts["calls that failed"] == 0
+    this.end()
+
+
+def test_no_promise_is_broken_by_anything(seaweedfs: Server, tmp_path: Path) -> None:
+    seed = int(os.environ.get("S3BULK_SOAK_SEED", random.randrange(1 << 32)))
+    print(f"S3BULK_SOAK_SEED={seed}", flush=True)
+    chance = random.Random(seed)
+    counts: Counter[str] = Counter()
+    there = new_bucket(boto3_client(seaweedfs))
+    began, resident, held = time.monotonic(), 0, Holdings(0, 0)
+    while (is_warm_up := not resident) or time.monotonic() - began < _SECONDS:
+        with fault_server("--page-size", "100") as scripted:
+            judge = boto3_client(scripted.server)
+            bucket = new_bucket(judge)
+            client = make_s3_client(config_of(scripted.server))
+            for _ in range(_ROUNDS_OF_A_SERVER):
+                _refuse_hostile_keys(client, judge, bucket, tmp_path)
+                some_rules = chosen_rules(chance, counts["rounds"])
+                _with_faults(_Round(scripted.server, bucket, tmp_path, chance, counts), scripted, some_rules)
+                alone: Counter[str] = Counter()
+                _without_faults(_Round(seaweedfs, there, tmp_path, chance, alone))
+                counts += alone
+                counts["rounds"] += 1
+            for name, count in scripted.stats().items():
+                kind, _, fault = name.partition(".")
+                if kind == "fired":
+                    counts[f"fault: {fault}"] += count
+        if is_warm_up:
+            resident, held = _resident_kib(), Holdings.now()
+    for what, count in sorted(counts.items()):
+        print(f"{count:9,} {what}")
+    print(f"{resident} KiB after the first {_ROUNDS_OF_A_SERVER} rounds, {_resident_kib()} KiB at the end", flush=True)
+    assert {f"fault: {name}" for name in FAULTS} <= set(counts), "every fault happened"
     # Idle connections are closed after 4 s; disk threads end sooner.
-    deadline = time.monotonic() + 20
-    while (_descriptors() > descriptors or _threads() > threads) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    print(f"{rounds} rounds, {resident} KiB after {_ROUNDS_TO_WARM_UP}, {_resident_kib()} KiB at the end")
-    assert _descriptors() <= descriptors
-    assert _threads() <= threads
+    held.come_back()
     assert _resident_kib() <= resident + _GROWTH_KIB
