@@ -7,7 +7,7 @@ use s3bulk::error::{Error, Kind};
 
 use crate::fault_server::{Fault, FaultServer, Operation, Rule, Script, self_signed};
 use crate::proxy_rig::{Act, Proxy};
-use crate::rig::{LARGE, Rig, content, options};
+use crate::rig::{LARGE, Rig, content, options, unhurried};
 
 const BAD_GATEWAY: Act = Act::Say("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
 
@@ -48,7 +48,7 @@ async fn fails(acts: &[Act], connects: usize, expected: Kind) -> Error {
 #[tokio::test(flavor = "multi_thread")]
 async fn https_goes_through_a_tunnel_and_the_server_never_sees_the_proxys_password() {
     for tls in [false, true] {
-        let (rig, proxy) = tunnelled(&[Act::Tunnel], tls, options()).await;
+        let (rig, proxy) = tunnelled(&[Act::Tunnel], tls, unhurried()).await;
         let bytes = content(LARGE);
         rig.upload(&bytes).await.unwrap();
         rig.download().await.unwrap();
@@ -73,7 +73,7 @@ async fn https_goes_through_a_tunnel_and_the_server_never_sees_the_proxys_passwo
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_that_fails_for_a_while_is_asked_again() {
     let acts = [BAD_GATEWAY, Act::Close, Act::Tunnel];
-    let (rig, proxy) = tunnelled(&acts, false, options()).await;
+    let (rig, proxy) = tunnelled(&acts, false, unhurried()).await;
     rig.upload(b"bytes").await.unwrap();
     assert_eq!(proxy.heads().len(), 3);
     assert_eq!(rig.server.object("bucket", "key").unwrap().bytes, b"bytes".as_slice());
@@ -118,7 +118,7 @@ async fn a_proxy_that_is_not_there_is_named() {
 fn through_itself(script: Script) -> Rig {
     let server = FaultServer::start(script);
     let proxy = format!("{}@{}", "u:p", server.address());
-    Rig::over(server, options(), |config: &mut ClientConfig| {
+    Rig::over(server, unhurried(), |config: &mut ClientConfig| {
         config.endpoint_url = Some("http://s3.test:81".into());
         config.proxies.http = Some(Secret::new(proxy));
     })

@@ -11,7 +11,7 @@ use s3bulk::transfer::Engine;
 use s3bulk::wire::resolve::LookUp;
 
 use crate::fault_server::{Fault, FaultServer, Operation, Rule, Script, StatusFault};
-use crate::rig::{LARGE, Rig, SMALL, content, options, watched};
+use crate::rig::{LARGE, Rig, SMALL, content, unhurried, watched};
 
 const ASKED: &str = "bucket.s3.us-east-1.amazonaws.com";
 const THERE: &str = "bucket.s3.eu-west-1.amazonaws.com";
@@ -45,7 +45,7 @@ fn named(script: Script, endpoint: Option<&str>, style: AddressingStyle) -> (Rig
         asked.lock().unwrap().push(host.to_owned());
         Box::pin(async move { Ok(vec![address]) })
     });
-    let engine = Engine::new(Client::with_look_up(config, options(), look_up).unwrap());
+    let engine = Engine::new(Client::with_look_up(config, unhurried(), look_up).unwrap());
     (Rig { server, engine, folder }, names)
 }
 

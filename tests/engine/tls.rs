@@ -8,7 +8,7 @@ use s3bulk::error::Kind;
 
 use crate::download_setup::{arrives_at, on};
 use crate::fault_server::{Certificate, Ending, Fault, FaultServer, Operation, Script};
-use crate::rig::{LARGE, MIDDLING, Rig, SMALL, content, options, watched};
+use crate::rig::{LARGE, MIDDLING, Rig, SMALL, content, options, unhurried, watched};
 
 /// A rig that trusts its server, whatever the server's certificate is like.
 fn trusting(script: Script, options: TransferOptions) -> Rig {
@@ -21,7 +21,7 @@ fn trusting(script: Script, options: TransferOptions) -> Rig {
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_moves_over_tls_and_later_connections_resume() {
     let closing = on(Operation::PutObject).then(Fault::set_header("connection", "close"));
-    let rig = trusting(Script::new().tls().rule(closing.then(Fault::EndWith(Ending::Fin))), options());
+    let rig = trusting(Script::new().tls().rule(closing.then(Fault::EndWith(Ending::Fin))), unhurried());
     for size in [SMALL, MIDDLING, LARGE] {
         rig.upload(&content(size)).await.unwrap();
         rig.download().await.unwrap();
@@ -97,7 +97,7 @@ async fn a_connection_that_ends_without_a_word_is_whole_if_its_bytes_are() {
         (vec![Fault::CloseDelimited, Fault::CutBody { after: 1 << 20, ending: Ending::Fin }], MIDDLING),
     ] {
         let rule = faults.into_iter().fold(on(Operation::GetObject).first(1), |rule, fault| rule.then(fault));
-        let rig = trusting(Script::new().tls().rule(rule), options());
+        let rig = trusting(Script::new().tls().rule(rule), unhurried());
         rig.server.put("bucket", "key", content(size));
         arrives_at(rig, &content(size)).await;
     }
