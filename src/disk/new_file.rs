@@ -155,6 +155,11 @@ impl NewFile {
         matches!(self.writing, Writing::Straight(_))
     }
 
+    /// Whether bytes went to a device or FIFO, which can't be taken back.
+    pub fn is_begun(&self) -> bool {
+        matches!(&self.writing, Writing::Straight(position) if position.load(Ordering::Acquire) > 0)
+    }
+
     /// Where the file will be.
     pub fn path(&self) -> &Path {
         &self.target.path
@@ -217,7 +222,11 @@ impl NewFile {
             let message = "a device or FIFO must be written in order";
             return Err(Error::new(Kind::Internal, message).at_path(self.path()));
         }
-        (&self.file).write_all(bytes).map_err(|error| self.failed(error, "writing to a device or FIFO"))?;
+        if let Err(error) = (&self.file).write_all(bytes) {
+            // Without its source: a lack of memory is nothing to wait for, since nobody knows how much was written.
+            let text = format!("writing to a device or FIFO: {error}");
+            return Err(Error::new(Kind::Io(error.kind(), error.raw_os_error()), text).at_path(self.path()));
+        }
         position.store(offset + bytes.len() as u64, Ordering::Release);
         Ok(())
     }

@@ -161,7 +161,7 @@ impl Engine {
                     self.take_lane(&mut lane, cancel).await?;
                     continue;
                 }
-                Err(Stopped::NoRanges(error)) => return Err(error),
+                Err(Stopped::NoRanges(error) | Stopped::ForGood(error)) => return Err(error),
                 Err(Stopped::Changed(error)) if restarts < RESTARTS => {
                     restarts += 1;
                     error
@@ -225,9 +225,10 @@ impl Engine {
         if let Err(stopped) = self.fill(object, &file, lane, ranges, cancel).await {
             // A write may still be under way. Who is told of a failure finds no temporary file; a hung disk is not
             // waited for.
+            let is_begun = file.is_begun();
             drop(file);
             let _either_way = tokio::time::timeout(LAST_WRITE, gone).await;
-            return Err(stopped);
+            return Err(if is_begun { stopped.for_good() } else { stopped });
         }
         let Some(file) = Arc::into_inner(file) else {
             return Err(Error::new(Kind::Internal, "a finished file is still being written").into());

@@ -64,6 +64,27 @@ pub enum Stopped {
     NoRanges(Error),
     /// It failed.
     Failed(Error),
+    /// It failed, and nothing can make up for it: what was written to a device or FIFO can't be taken back.
+    ForGood(Error),
+}
+
+/// Why an answer was not read to its end.
+enum Unread {
+    /// Bytes that were taken and summed did not get to the disk: nothing can go on behind them.
+    Unwritten(Error),
+    /// The answer was cut, or wrong.
+    Cut(Error),
+}
+
+impl Stopped {
+    /// As it is where bytes went to a device or FIFO.
+    pub(super) fn for_good(self) -> Self {
+        match self {
+            Self::Changed(error) | Self::NoRanges(error) | Self::Failed(error) | Self::ForGood(error) => {
+                Self::ForGood(error.with_note("what was written to the device can't be taken back"))
+            }
+        }
+    }
 }
 
 impl From<Error> for Stopped {
@@ -189,7 +210,11 @@ impl Engine {
                     }
                     match read {
                         Ok(()) => return Ok((digest.finalize(), expected)),
-                        Err(error) => {
+                        Err(Unread::Unwritten(error)) => {
+                            response.discard();
+                            return Err(Stopped::Failed(error));
+                        }
+                        Err(Unread::Cut(error)) => {
                             response.discard();
                             error.during("GetObject").of_object(&object.bucket, &object.key)
                         }
@@ -204,7 +229,7 @@ impl Engine {
                 Err(stopped) => return Err(stopped),
             };
             if file.is_sequential() && done > 0 && !resumable {
-                return Err(Stopped::Failed(failed.with_note("what was written to the device can't be taken back")));
+                return Err(Stopped::Failed(failed));
             }
             wire.pause(&mut retry, failed, &object.bucket, Some(&self.window)).await?;
         }
@@ -241,7 +266,7 @@ impl Engine {
         file: &Arc<SharedFile>,
         digest: &mut crc_fast::Digest,
         done: &mut u64,
-    ) -> Result<()> {
+    ) -> Result<(), Unread> {
         let mut writer = Writer {
             disk: self.disk.clone(),
             file: file.clone(),
@@ -264,10 +289,10 @@ impl Engine {
             left = rest;
             digest.update(&bytes);
             *done += bytes.len() as u64;
-            writer.push(bytes).await?;
+            writer.push(bytes).await.map_err(Unread::Unwritten)?;
         };
-        writer.finish().await?;
-        outcome
+        writer.finish().await.map_err(Unread::Unwritten)?;
+        outcome.map_err(Unread::Cut)
     }
 }
 
