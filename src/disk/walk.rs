@@ -27,8 +27,8 @@ pub struct Found {
 pub struct Walk {
     /// One level per depth: no recursion, so that no depth of folders overflows the stack.
     levels: Vec<Level>,
-    /// The directory, and its prefix, that could not be read for want of descriptors or memory.
-    unread: Option<(PathBuf, Option<String>)>,
+    /// What could not be looked at for want of descriptors or memory: the next of the last level.
+    again: Option<Entry>,
 }
 
 #[derive(Debug)]
@@ -46,6 +46,13 @@ struct Entry {
     file_type: FileType,
 }
 
+/// What an entry is to a walk.
+enum Look {
+    Into(Level),
+    At(Found),
+    Past,
+}
+
 impl Walk {
     /// Begins at `root`, which may be a link to a directory.
     ///
@@ -57,47 +64,23 @@ impl Walk {
             let message = format!("local_dir does not exist or is not a directory: {}", root.display());
             return Err(Error::new(Kind::NotADirectory, message));
         }
-        Ok(Self { levels: vec![Level::read(root.to_owned(), Some(String::new()))?], unread: None })
-    }
-
-    fn enter(&mut self, directory: PathBuf, prefix: Option<String>) -> Result<()> {
-        match Level::read(directory.clone(), prefix.clone()) {
-            Ok(level) => self.levels.push(level),
-            Err(error) => {
-                self.unread = Some((directory, prefix)).filter(|_| error.is_exhausted());
-                return Err(error);
-            }
-        }
-        Ok(())
+        Ok(Self { levels: vec![Level::read(root.to_owned(), Some(String::new()))?], again: None })
     }
 
     fn step(&mut self) -> Result<Option<Found>> {
-        if let Some((directory, prefix)) = self.unread.take() {
-            self.enter(directory, prefix)?;
-        }
         while let Some(level) = self.levels.last_mut() {
-            let Some(Entry { name, file_type }) = level.entries.next() else {
+            let Some(entry) = self.again.take().or_else(|| level.entries.next()) else {
                 self.levels.pop();
                 continue;
             };
-            if file_type.is_dir() {
-                let prefix =
-                    level.prefix.as_deref().zip(name.to_str()).map(|(prefix, name)| format!("{prefix}{name}/"));
-                let directory = level.directory.join(name);
-                self.enter(directory, prefix)?;
-            } else if file_type.is_file() || file_type.is_symlink() {
-                let path = level.directory.join(&name);
-                if file_type.is_symlink() && !leads_to_a_file(&path)? {
-                    continue;
+            match level.look(&entry) {
+                Ok(Look::Into(below)) => self.levels.push(below),
+                Ok(Look::At(found)) => return Ok(Some(found)),
+                Ok(Look::Past) => {}
+                Err(error) => {
+                    self.again = Some(entry).filter(|_| error.is_exhausted());
+                    return Err(error);
                 }
-                return match level.prefix.as_deref().zip(name.to_str()) {
-                    Some((prefix, name)) => Ok(Some(Found { relative: format!("{prefix}{name}"), path })),
-                    None => Err(Error::new(
-                        Kind::InvalidName,
-                        format!("a name that is not UTF-8 can't become a key: {path:?}; rename it"),
-                    )
-                    .at_path(path)),
-                };
             }
         }
         Ok(None)
@@ -109,7 +92,7 @@ impl Iterator for Walk {
 
     fn next(&mut self) -> Option<Self::Item> {
         let item = self.step().transpose();
-        if matches!(item, Some(Err(_))) && self.unread.is_none() {
+        if matches!(item, Some(Err(_))) && self.again.is_none() {
             self.levels.clear();
         }
         item
@@ -128,6 +111,25 @@ impl Level {
         }
         sort(&mut entries);
         Ok(Self { directory, prefix, entries: entries.into_iter() })
+    }
+
+    fn look(&self, Entry { name, file_type }: &Entry) -> Result<Look> {
+        let path = self.directory.join(name);
+        let relative = self.prefix.as_deref().zip(name.to_str()).map(|(prefix, name)| format!("{prefix}{name}"));
+        if file_type.is_dir() {
+            return Ok(Look::Into(Self::read(path, relative.map(|relative| relative + "/"))?));
+        }
+        if !(file_type.is_file() || file_type.is_symlink() && leads_to_a_file(&path)?) {
+            return Ok(Look::Past);
+        }
+        match relative {
+            Some(relative) => Ok(Look::At(Found { relative, path })),
+            None => Err(Error::new(
+                Kind::InvalidName,
+                format!("a name that is not UTF-8 can't become a key: {path:?}; rename it"),
+            )
+            .at_path(path)),
+        }
     }
 }
 
