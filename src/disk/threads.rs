@@ -55,7 +55,7 @@ struct Shared {
 struct State {
     queue: VecDeque<(Instant, Job)>,
     /// Jobs for which there is no thread and none to be had.
-    abandoned: VecDeque<(Instant, Job)>,
+    orphaned: VecDeque<(Instant, Job)>,
     /// Threads that live, those of them that wait, and those that run a job.
     threads: usize,
     idle: usize,
@@ -81,7 +81,7 @@ impl DiskThreads {
         let least = least.max(1);
         let state = State {
             queue: VecDeque::new(),
-            abandoned: VecDeque::new(),
+            orphaned: VecDeque::new(),
             threads: 0,
             idle: 0,
             working: 0,
@@ -120,17 +120,20 @@ impl DiskThreads {
         }
     }
 
-    /// Queues `job` and forgets it. A panic in it is dropped.
+    /// Queues `job` and forgets it. A panic in it is dropped. Where no thread can be started the job is done here: that
+    /// holds the caller up, and a lack of threads makes a transfer slower instead of ending it.
     pub fn spawn(&self, job: impl FnOnce() + Send + 'static) {
         let mut state = self.shared.lock();
         state.queue.push_back((Instant::now(), Box::new(job)));
         let notify = self.shared.call_hand(&mut state);
-        let abandoned = std::mem::take(&mut state.abandoned);
+        let orphaned = std::mem::take(&mut state.orphaned);
         drop(state);
         if notify {
             self.shared.wake.notify_one();
         }
-        drop(abandoned); // not under the lock: what a job holds may do anything when it goes
+        for (_, job) in orphaned {
+            do_one(job);
+        }
     }
 
     /// Jobs that wait.
@@ -165,8 +168,8 @@ impl Shared {
         let shared = Arc::clone(self);
         match thread::Builder::new().name("s3bulk-disk".into()).spawn(move || shared.work()) {
             Ok(_) => state.threads += 1,
-            // No thread to be had (EAGAIN). With others alive they do it; with none, the jobs' futures must not hang.
-            Err(_) if state.threads == 0 => state.abandoned.append(&mut state.queue),
+            // No thread to be had (EAGAIN). With others alive they do it; with none, who brings a job has to.
+            Err(_) if state.threads == 0 => state.orphaned.append(&mut state.queue),
             Err(_) => {}
         }
     }
@@ -205,8 +208,7 @@ impl Shared {
             if notify {
                 self.wake.notify_one();
             }
-            // A panic costs one job, not the thread.
-            let _ = catch_unwind(AssertUnwindSafe(job));
+            do_one(job);
             let now = Instant::now();
             let measured = measure.after_a_job(now);
             state = self.lock();
@@ -276,6 +278,11 @@ impl Shared {
             Verdict::OneLess => state.allowed -= 1,
         }
     }
+}
+
+fn do_one(job: Job) {
+    // A panic costs one job, not the thread.
+    let _ = catch_unwind(AssertUnwindSafe(job));
 }
 
 impl std::fmt::Debug for Shared {

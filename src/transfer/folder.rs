@@ -57,7 +57,7 @@ impl Engine {
             // A disk that does not answer holds up no cancel: the thread that waits for it ends when it does.
             let (found, rest) = match until_cancelled(cancel, self.disk.run(move || next_files(current))).await {
                 Ok(next) => next,
-                Err(error) if error.is_cancelled() => break,
+                Err(_) if cancel.is_cancelled() => break,
                 Err(error) => {
                     broken = Some(error);
                     break;
