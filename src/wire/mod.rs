@@ -21,7 +21,6 @@ mod traffic;
 mod tunnel;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use aws_smithy_runtime_api::client::identity::Identity;
 use http::HeaderValue;
@@ -99,7 +98,7 @@ impl Wire {
             Some(403) => error,
             _ => error.with_note(&format!("the bucket is in region {region}")),
         };
-        let Some(pause) = retry.decide(&error, Instant::now(), fastrand::f64()) else {
+        let Some(pause) = retry.decide(&error, fastrand::f64()) else {
             let error = error.after_attempts(retry.sent());
             return Err(match class {
                 Class::WrongRegion(region) => noted(error, &region),

@@ -1,6 +1,6 @@
 //! Which failures are worth another request, after which pause, and how often.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::config::TransferOptions;
 use crate::error::{Error, Kind, ServiceError};
@@ -14,7 +14,7 @@ const FIRST_THROTTLE_PAUSE: Duration = Duration::from_millis(500);
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(200);
 /// Longest pause (AWS SDKs, standard mode).
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
-/// Time that throttling may cost one request (DESIGN.md decision 2).
+/// Time that throttling may cost one request in pauses (DESIGN.md decision 2). What is sent in between takes its own time.
 const THROTTLE_TIME: Duration = Duration::from_secs(120);
 /// How often an object is fetched again whose checksum was wrong: after that it is the stored value that is wrong
 /// (PITFALLS 2.14).
@@ -126,7 +126,8 @@ pub struct Retry {
     sent: u32,
     transient: u32,
     throttled: u32,
-    throttled_since: Option<Instant>,
+    /// The pauses that throttling and the like have cost.
+    throttle_pauses: Duration,
     damaged: u32,
     cut_writes: u32,
     refreshed: bool,
@@ -142,7 +143,7 @@ impl Retry {
             sent: 0,
             transient: 0,
             throttled: 0,
-            throttled_since: None,
+            throttle_pauses: Duration::ZERO,
             damaged: 0,
             cut_writes: 0,
             refreshed: false,
@@ -168,11 +169,11 @@ impl Retry {
 
     /// Bytes came: a body that is cut again and again but goes on does not use up its attempts.
     pub fn progressed(&mut self) {
-        self.transient = 0;
+        (self.transient, self.throttled, self.throttle_pauses) = (0, 0, Duration::ZERO);
     }
 
     /// The pause before the next request; `None` when there should be none. `chance` is between 0 and 1.
-    pub fn decide(&mut self, error: &Error, now: Instant, chance: f64) -> Option<Duration> {
+    pub fn decide(&mut self, error: &Error, chance: f64) -> Option<Duration> {
         let class = classify(error);
         // A request that could not be sent is no attempt.
         if self.maximum == 1 && class != Class::Exhausted {
@@ -200,16 +201,16 @@ impl Retry {
             Class::Throttle => {
                 self.throttled += 1;
                 let pause = pause(FIRST_THROTTLE_PAUSE, self.throttled, chance).max(asked(error));
-                self.within_budget(pause, now)
+                self.within_budget(pause)
             }
-            Class::Exhausted => self.within_budget(pause(EXHAUSTED_PAUSE, 1, chance), now),
+            Class::Exhausted => self.within_budget(pause(EXHAUSTED_PAUSE, 1, chance)),
         }
     }
 
     /// The pause, unless throttling and the like have cost their time.
-    fn within_budget(&mut self, pause: Duration, now: Instant) -> Option<Duration> {
-        let since = *self.throttled_since.get_or_insert(now);
-        (now + pause - since <= THROTTLE_TIME).then_some(pause)
+    fn within_budget(&mut self, pause: Duration) -> Option<Duration> {
+        self.throttle_pauses += pause;
+        (self.throttle_pauses <= THROTTLE_TIME).then_some(pause)
     }
 }
 
