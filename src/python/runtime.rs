@@ -2,12 +2,15 @@
 //! and makes its own.
 
 use std::cell::Cell;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use pyo3::prelude::*;
+use rustix::io::Errno;
 use tokio::runtime::{Builder, Runtime};
 
 use super::threads;
@@ -119,13 +122,7 @@ fn this_process() -> Result<Arc<Process>> {
         {
             return Ok(process.clone());
         }
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(threads::for_the_network()?)
-            .thread_name("s3bulk")
-            .enable_io()
-            .enable_time()
-            .build()
-            .map_err(|error| Error::new(Kind::Internal, format!("the runtime could not start: {error}")))?;
+        let runtime = start(threads::for_the_network()?)?;
         let (root, active, returning) =
             (ArcSwap::from_pointee(Cancel::new()), AtomicUsize::new(0), AtomicUsize::new(0));
         let fresh = Arc::new(Process { pid, runtime, root, active, returning });
@@ -144,6 +141,19 @@ fn this_process() -> Result<Arc<Process>> {
             loser.runtime.shutdown_background();
         }
     }
+}
+
+/// Starts the threads of the network.
+fn start(threads: usize) -> Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(threads).thread_name("s3bulk").enable_io().enable_time();
+    // tokio panics where a thread can't be started, and a panic would pass every `except Exception`.
+    let built = catch_unwind(AssertUnwindSafe(|| builder.build()));
+    let failed = |error: io::Error| {
+        let text = format!("the threads for the network could not be started: {error}");
+        Error::new(Kind::Io(error.kind(), error.raw_os_error()), text).caused_by(error)
+    };
+    built.unwrap_or_else(|_| Err(Errno::AGAIN.into())).map_err(failed)
 }
 
 /// Closes the sockets that a forked child has inherited, raw: no TLS close and no shutdown may reach the parent's

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use tokio::sync::oneshot;
 
@@ -116,6 +117,9 @@ impl<T: Send + 'static> Host for Line<T> {
     }
 }
 
+/// Where a handler or callback forks, the child returns into a transfer that goes on in its parent.
+const FORKED: &str = "this process was forked by a handler or callback of a transfer, which goes on in its parent only";
+
 /// Runs a transfer and waits for its end. A signal whose handler raises, or a callback that raises, cancels it; it has
 /// cleaned up when the exception arrives. `end` turns what the transfer returned into Python's terms.
 pub fn run<T, W, R>(
@@ -144,8 +148,13 @@ where
     });
     let work = begin(line, cancel.clone());
     spawn(active, work, notes);
-    let mut received = Waiting(received, way_back);
+    let mut received = Waiting { received, way_back, process: std::process::id() };
     let served = received.serve(py, caller);
+    if received.is_elsewhere() {
+        // Whoever held a lock of these at the fork is not in this process.
+        std::mem::forget((received, asked, cancel));
+        return Err(served.err().unwrap_or_else(|| PyRuntimeError::new_err(FORKED)));
+    }
     // From here on nobody here answers.
     drop(asked);
     match served {
@@ -175,13 +184,17 @@ fn spawn<T: Send + 'static>(
 }
 
 /// The waiting end; only one thread ever has it.
-struct Waiting<T>(Receiver<Note<T>>, WayBack);
+struct Waiting<T> {
+    received: Receiver<Note<T>>,
+    way_back: WayBack,
+    process: u32,
+}
 
 impl<T: Send> Waiting<T> {
     fn serve(&mut self, py: Python<'_>, caller: &Caller<'_>) -> PyResult<T> {
         loop {
-            let received = &mut self.0;
-            match self.1.detached(py, move || received.recv_timeout(SLICE)) {
+            let received = &mut self.received;
+            match self.way_back.detached(py, move || received.recv_timeout(SLICE)) {
                 Ok(Note::Done(done)) => return Ok(done),
                 Ok(Note::Log(level, text)) => caller.log(level, &text)?,
                 Ok(Note::ContentType(name, answer)) => {
@@ -204,13 +217,21 @@ impl<T: Send> Waiting<T> {
                 }
             }
             py.check_signals()?;
+            if self.is_elsewhere() {
+                return Err(PyRuntimeError::new_err(FORKED));
+            }
         }
+    }
+
+    /// Whether this is a forked child, in which nothing of the transfer lives.
+    fn is_elsewhere(&self) -> bool {
+        self.process != std::process::id()
     }
 
     /// Waits until a cancelled transfer has cleaned up. Questions are no longer answered.
     fn until_clean(&mut self, py: Python<'_>) -> Option<T> {
-        let received = &mut self.0;
-        self.1.detached(py, move || {
+        let received = &mut self.received;
+        self.way_back.detached(py, move || {
             let deadline = Instant::now() + CLEAN_UP;
             loop {
                 match received.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
