@@ -109,6 +109,7 @@ def main(
     durable: bool,
     steps: list[str],
     every: bool,
+    errors: tuple[str, ...] = _ERRORS,
 ) -> None:
     """Replaces the old files by new ones, with every call of each step failing in its turn.
 
@@ -119,8 +120,8 @@ def main(
     client = make_s3_client(S3ClientConfig(endpoint, "us-east-1", "auto", key, secret))
     client = client.with_options(TransferOptions(durable=durable))
     warm, target = Path(folder) / "warm", Path(folder) / "target"
-    in_turn = itertools.cycle(_ERRORS)
-    for step, fixed in itertools.product(steps, _ERRORS if every else (None,)):
+    in_turn = itertools.cycle(errors)
+    for step, fixed in itertools.product(steps, errors if every else (None,)):
         # Until there are no more calls of this step to fail; a second look, since threads come and go.
         missed = 0
         for number in itertools.count(1):

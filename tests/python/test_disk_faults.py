@@ -91,6 +91,55 @@ def test_an_old_file_survives_a_wait_for_the_disk_that_fails(server_arguments: d
     assert any("old" in fault["files"].values() for fault in faults), "no wait for content was among them"
 
 
+@pytest.mark.timeout(600)
+def test_a_lack_of_memory_at_any_call_is_waited_for_and_no_byte_is_missing(server_arguments: dict[str, Any]) -> None:
+    steps = ["open", "write", "attributes", "link", "rename"]
+    faults = _faults(server_arguments, named=False, durable=False, steps=steps, every=False, errors=["ENOMEM"])
+    for fault in faults:
+        # Only the folder itself is not waited for.
+        assert fault["raised"] is None or fault["fault"] == "open 1 ENOMEM", fault
+        assert fault["right"], fault
+        whole = "old" if fault["raised"] else "new"
+        assert fault["files"] == dict.fromkeys(_SIZES, whole), fault
+    assert {fault["step"] for fault in faults} == set(steps), "a fault did not happen"
+
+
+# Names of files and of links to them; strace lets the look at one of the links fail for want of memory.
+_LINKS = """
+import json, os, sys
+from pathlib import Path
+from s3bulk import S3ClientConfig, make_s3_client, upload_folder
+from tests.python.faulty_disk import traced
+arguments = json.loads(sys.argv[1])
+client = make_s3_client(S3ClientConfig(
+    arguments["endpoint"], "us-east-1", "auto", arguments["key"], arguments["secret"]))
+source = Path(arguments["folder"]) / "source"
+source.mkdir()
+for number in range(10):
+    (source / f"f{number}").write_text(str(number))
+(source / "f3-link").symlink_to("f3")
+calls = "statx,newfstatat"
+# The first one looks at the folder.
+fault = ["-e", f"trace={calls}", "-e", f"inject={calls}:error=ENOMEM:when=2"]
+warm = Path(arguments["folder"]) / "warm"
+warm.mkdir()
+(warm / "x").write_text("x")
+with traced(lambda: upload_folder(client, warm, arguments["bucket"], "warm"), *fault) as log:
+    keys = upload_folder(client, source, arguments["bucket"], "p")
+print(json.dumps([keys, [line for line in log if "INJECTED" in line]]))
+"""
+
+
+def test_a_lack_of_memory_while_a_folder_is_read_is_waited_for_and_no_file_is_missing(
+    server_arguments: dict[str, Any],
+) -> None:
+    command = [sys.executable, "-c", _LINKS, json.dumps(server_arguments)]
+    done = subprocess.run(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True, check=True, timeout=60)
+    keys, injected = json.loads(done.stdout)
+    assert any("f3-link" in line for line in injected), "the fault did not happen"
+    assert keys == sorted(["p/f3-link", *(f"p/f{number}" for number in range(10))])
+
+
 # Downloads in a disk of its own, of a few MiB or a few files; says what it raised and what is there.
 _FULL = """
 import json, os, subprocess, sys

@@ -17,7 +17,7 @@ import pytest
 from s3bulk import download_prefix_to_folder, make_s3_client, upload_file, upload_folder
 
 from tests.python.conftest import Listener, boto3_client, config_of, files_below, new_bucket, put_all, stored, write_all
-from tests.servers import Server
+from tests.servers import FaultServer, Server
 
 # Runs until interrupted; says when it has begun and what it raised after how long.
 _CALL = """
@@ -171,3 +171,49 @@ def test_a_boto3_half_that_is_being_made_at_a_fork_can_be_made_in_the_child(moto
     finally:
         forked.set()
         thread.join()
+
+
+# Forks where Python is called in the middle of a transfer: for a log record, for a signal; the child goes on.
+_FORKS = """
+import logging, os, signal, sys, threading
+from s3bulk import S3ClientConfig, logger, make_s3_client, upload_folder
+where, endpoint, access_key, secret_key, bucket, source = sys.argv[1:]
+client = make_s3_client(S3ClientConfig(endpoint, "us-east-1", "auto", access_key, secret_key))
+parent, child = os.getpid(), None
+
+def fork(*_):
+    global child
+    if child is None:
+        child = os.fork()
+
+if where == "log":
+    logger.addFilter(lambda record: fork() or True)
+    logger.setLevel(logging.DEBUG)
+else:
+    signal.signal(signal.SIGUSR1, fork)
+    threading.Timer(0.3, os.kill, (parent, signal.SIGUSR1)).start()
+try:
+    keys = upload_folder(client, source, bucket, "p")
+except RuntimeError as error:
+    assert os.getpid() != parent and "forked" in str(error), error
+    os._exit(42)
+assert os.getpid() == parent
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
+print(len(keys))
+"""
+
+
+@pytest.mark.parametrize("where", ["log", "signal"])
+def test_a_child_that_is_forked_in_the_middle_of_a_transfer_is_told_so(
+    scripted: FaultServer, tmp_path: Path, where: str
+) -> None:
+    source = write_all(tmp_path, {str(number): b"x" for number in range(50)})
+    server = scripted.server
+    bucket = new_bucket(boto3_client(server))
+    scripted.add_rules("id=late on=PutObject first=1 delay-head=1s")
+    command = [sys.executable, "-c", _FORKS, where, server.endpoint_url, server.access_key, server.secret_key]
+    try:
+        done = subprocess.run([*command, bucket, str(source)], stdout=subprocess.PIPE, text=True, timeout=50)
+    finally:
+        scripted.forget_rules()
+    assert (done.returncode, done.stdout) == (0, "50\n")
