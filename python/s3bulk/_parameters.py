@@ -72,7 +72,7 @@ def path_of(path: str | os.PathLike[str]) -> str:
     text = os.fspath(path)
     if not isinstance(text, str):
         raise TypeError(f"path must be str or os.PathLike[str], not {type(path).__name__}")
-    return text
+    return text or "."  # as `pathlib.Path("")`
 
 
 def _refuse(report: str) -> NoReturn:

@@ -16,7 +16,8 @@ from s3bulk.options import TransferOptions
 MAXIMUM_CLIENTS = 4
 
 # botocore.utils.validate_region_name and is_valid_endpoint_url. `re` compiles and keeps them when they are first used.
-_REGION = r"^(?![0-9]+$)(?!-)[a-zA-Z0-9-]{,63}(?<!-)$"
+# A line break at the end of a region, which botocore finds out when it sends a header, is none here.
+_REGION = r"^(?![0-9]+$)(?!-)[a-zA-Z0-9-]{,63}(?<!-)\Z"
 _USER_INFO = r"^[^/]*//[^/?#]*@"
 _ENDPOINT = r"^https?://[^/?#\s]"
 

@@ -15,6 +15,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_smithy_runtime_api::client::identity::Identity;
 use aws_types::region::Region;
+use http::HeaderValue;
 use tokio::sync::OnceCell;
 
 use super::desk::{Desk, Keys};
@@ -50,23 +51,31 @@ struct Known {
     tried: Instant,
     /// Whether another call has begun since; only callers' keys are looked at so often.
     of_a_call_before: bool,
+    /// Access key and token go into headers.
+    fits_headers: Result<()>,
 }
 
 impl Known {
     fn new(credentials: Credentials) -> Self {
         let refresh_at = credentials.expiry().map(|expiry| refresh_time(SystemTime::now(), expiry));
-        Self { identity: credentials.into(), refresh_at, tried: Instant::now(), of_a_call_before: false }
+        Self::asked_now(credentials, refresh_at)
     }
 
     fn anonymous() -> Self {
-        Self { identity: Anonymous::identity(), refresh_at: None, tried: Instant::now(), of_a_call_before: false }
+        let (identity, tried) = (Anonymous::identity(), Instant::now());
+        Self { identity, refresh_at: None, tried, of_a_call_before: false, fits_headers: Ok(()) }
     }
 
     fn of_caller(keys: Keys) -> Self {
         let token = keys.session_token.map(|token| token.expose().to_owned());
         let credentials = Credentials::new(keys.access_key, keys.secret_key.expose(), token, None, "caller");
-        let refresh_at = keys.lasting.and_then(|lasting| SystemTime::now().checked_add(lasting));
-        Self { identity: credentials.into(), refresh_at, tried: Instant::now(), of_a_call_before: false }
+        Self::asked_now(credentials, keys.lasting.and_then(|lasting| SystemTime::now().checked_add(lasting)))
+    }
+
+    fn asked_now(credentials: Credentials, refresh_at: Option<SystemTime>) -> Self {
+        let fits_headers = check_header_values(&credentials);
+        let tried = Instant::now();
+        Self { identity: credentials.into(), refresh_at, tried, of_a_call_before: false, fits_headers }
     }
 
     fn is_due(&self, now: SystemTime) -> bool {
@@ -76,6 +85,20 @@ impl Known {
     fn has_expired(&self, now: SystemTime) -> bool {
         self.identity.expiration().is_some_and(|expiry| now >= expiry)
     }
+}
+
+/// The SDK panics at what no header can hold, such as a key with the line break of its file.
+fn check_header_values(credentials: &Credentials) -> Result<()> {
+    for (name, value) in
+        [("access key", Some(credentials.access_key_id())), ("session token", credentials.session_token())]
+    {
+        if value.is_some_and(|value| HeaderValue::from_str(value).is_err()) {
+            let text =
+                format!("the {name} holds a character that no header can hold; is there a line break at its end?");
+            return Err(Error::new(Kind::Credentials, text));
+        }
+    }
+    Ok(())
 }
 
 /// When credentials that end at `expiry` are asked for again.
@@ -134,6 +157,14 @@ impl CredentialCache {
     }
 
     async fn current(&self) -> Result<Identity> {
+        let identity = self.known_or_asked().await?;
+        match self.slot().as_ref() {
+            Some(known) => known.fits_headers.clone().map(|()| identity),
+            None => Ok(identity),
+        }
+    }
+
+    async fn known_or_asked(&self) -> Result<Identity> {
         let _one_at_a_time = match self.refreshing.try_lock() {
             Ok(turn) => turn,
             Err(_) => match self.still_valid() {
@@ -259,7 +290,7 @@ impl Identities for SharedCredentials {
     fn known(&self) -> Option<Identity> {
         let known = self.0.slot();
         let known = known.as_ref()?;
-        (!known.is_due(SystemTime::now())).then(|| known.identity.clone())
+        (!known.is_due(SystemTime::now()) && known.fits_headers.is_ok()).then(|| known.identity.clone())
     }
 
     fn forget(&self, used: &Identity) {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_sdk_s3::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
-use http::Uri;
 use http::uri::{Authority, Scheme};
+use http::{HeaderValue, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::config::ClientConfig;
@@ -30,6 +30,9 @@ pub struct Target {
 impl Target {
     /// The place that a URL without a key names.
     fn parse(url: &str, region: &str) -> Result<Self> {
+        if HeaderValue::from_str(region).is_err() {
+            return Err(Error::new(Kind::InvalidRegion, format!("no request can be signed for region {region:?}")));
+        }
         let unusable = |text: String| Error::new(Kind::InvalidConfiguration, text);
         let parsed: Uri = url.parse().map_err(|error| unusable(format!("endpoint {url}: {error}")))?;
         let (Some(scheme), Some(authority)) = (parsed.scheme(), parsed.authority()) else {

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 import s3bulk
-from botocore.exceptions import ClientError, InvalidRegionError, InvalidS3AddressingStyleError, ParamValidationError
+from botocore.exceptions import (
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    InvalidRegionError,
+    InvalidS3AddressingStyleError,
+    ParamValidationError,
+)
 from s3bulk import S3ClientConfig, download_file_to_path, make_s3_client, upload_file, upload_folder
 
 from tests.python.conftest import CALLS, Listener, boto3_client, client_of, files_below, new_bucket, stored, write_all
@@ -185,3 +192,36 @@ def test_a_relative_path_is_relative_to_the_working_directory(
     download_file_to_path(client, bucket, "k", "g")
     s3bulk.download_prefix_to_folder(client, bucket, "", os.curdir)
     assert files_below(folder) == {"f": b"body", "g": b"body", "k": b"body"}
+
+
+def test_an_empty_path_is_the_current_folder(
+    client: Any, bucket: str, judge: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(write_all(tmp_path / "up", {"a": b"1", "b/c": b"2"}))
+    assert upload_folder(client, "", bucket, "p") == ["p/a", "p/b/c"]
+    (tmp_path / "down").mkdir()
+    monkeypatch.chdir(tmp_path / "down")
+    assert s3bulk.download_prefix_to_folder(client, bucket, "p", "") == ["a", "b/c"]
+    assert files_below(tmp_path / "down") == {"a": b"1", "b/c": b"2"}
+    with pytest.raises(FileNotFoundError):
+        upload_file(client, "", bucket, "k")
+
+
+@pytest.mark.parametrize("kind", ["own", "boto3"])
+@pytest.mark.parametrize("name", CALLS)
+def test_a_line_break_at_the_end_of_a_key_is_named(name: str, kind: str, listener: Listener, folder: Path) -> None:
+    client = client_of(kind, Server("nobody", listener.endpoint_url, "key", "secret"), access_key="key\n")
+    ours = "the access key holds a character that no header can hold"
+    # Buckets of a boto3 client are made by the client itself.
+    with pytest.raises((CredentialRetrievalError, HTTPClientError), match=f"{ours}|Invalid header value"):
+        CALLS[name](client, "bucket", folder)
+    assert not listener.was_called
+
+
+def test_a_line_break_at_the_end_of_a_region_is_no_region(listener: Listener, folder: Path) -> None:
+    with pytest.raises(InvalidRegionError):
+        make_s3_client(S3ClientConfig(listener.endpoint_url, "us-east-1\n"))
+    client = boto3_client(Server("nobody", listener.endpoint_url, "key", "secret"), "us-east-1\n")
+    with pytest.raises(InvalidRegionError, match="us-east-1"):
+        upload_file(client, folder / "f", "bucket", "k")
+    assert not listener.was_called
