@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from functools import lru_cache
 from types import FunctionType, MethodType
 from typing import Any
@@ -78,9 +79,16 @@ _CLASSES = (
     ("botocore.httpsession", "URLLib3Session", _SESSION_METHODS),
     ("botocore.signers", "RequestSigner", _SIGNER_METHODS),
     ("botocore.regions", "EndpointRulesetResolver", _RESOLVER_METHODS),
-    ("botocore.awsrequest", "AWSConnection", ("request",)),
-    ("urllib3.connectionpool", "HTTPConnectionPool", ("urlopen",)),
+    ("botocore.auth", "SigV4Auth", ("add_auth", "signature")),
+    ("botocore.auth", "S3SigV4Auth", ("add_auth",)),
+    ("botocore.hooks", "EventAliaser", ("emit", "emit_until_response")),
+    ("botocore.hooks", "HierarchicalEmitter", ("_emit",)),
+    ("botocore.awsrequest", "AWSConnection", ("request", "send")),
+    ("urllib3.connection", "HTTPConnection", ("connect", "request")),
+    ("urllib3.connectionpool", "HTTPConnectionPool", ("urlopen", "_make_request")),
 )
+# Whose functions those are.
+_PATH = ("botocore", "boto3", "s3transfer", "urllib3")
 _POOLS = ("AWSHTTPConnectionPool", "AWSHTTPSConnectionPool")
 _VARYING = (
     # These depend on a client's Config.
@@ -120,26 +128,32 @@ def is_botocore_patched() -> bool:
     """
     if not _is_socket_pythons():
         return True
-    for module, name, functions in _CLASSES:
-        family = getattr(sys.modules.get(module), name, None)
-        for each in functions:
-            function = getattr(family, each, None)
-            if function is not None and not _is_own_or_traced(function):
-                return True
+    if not all(map(_is_own_or_traced, _functions_of_every_client())):
+        return True
     awsrequest = sys.modules.get("botocore.awsrequest")
     pools = [getattr(awsrequest, name) for name in _POOLS if hasattr(awsrequest, name)]
     return any(pool.ConnectionCls.__module__ != "botocore.awsrequest" for pool in pools)
 
 
+def _functions_of_every_client() -> Iterator[Any]:
+    for module, name, functions in _CLASSES:
+        family = getattr(sys.modules.get(module), name, None)
+        # Those of operations are in the classes that botocore makes.
+        yield from (getattr(family, each) for each in functions if hasattr(family, each))
+
+
 def _is_socket_pythons() -> bool:
     socket: Any = sys.modules.get("socket")
-    return socket is None or socket.socket.__module__ == "socket"
+    return socket is None or (
+        socket.socket.__module__ == "socket"
+        and not any(name in vars(socket.socket) for name in ("connect", "connect_ex"))  # they are inherited from C
+        and all(_is_own(getattr(socket, name), ("socket",)) for name in ("getaddrinfo", "create_connection"))
+    )
 
 
 def _is_own_or_traced(function: Any) -> bool:
-    packages = ("botocore", "boto3", "s3transfer", "urllib3")
     original = function if type(function) is FunctionType else getattr(function, "__wrapped__", None)
-    return _is_own(original, packages)
+    return _is_own(original, _PATH)
 
 
 def is_untouched(client: Any) -> bool:
@@ -157,13 +171,12 @@ def _is_own(function: Any, packages: tuple[str, ...] = ("botocore", "boto3", "s3
 
 def has_own_functions(client: Any) -> bool:
     """Whether every function in the client's path is botocore's."""
-    import botocore.awsrequest
+    import botocore.auth
     import botocore.client
     import botocore.endpoint
     import botocore.httpsession
     import botocore.regions
     import botocore.signers
-    import urllib3.connectionpool
 
     if type(client).__mro__[1:] != (botocore.client.BaseClient, object) or not _is_socket_pythons():
         return False
@@ -183,10 +196,12 @@ def has_own_functions(client: Any) -> bool:
         if any(name in vars(instance) or not _is_own(getattr(expected, name)) for name in names):
             return False
     pools = session._pool_classes_by_scheme.values()
+    parts = (client._serializer, client._response_parser, session._manager)
     return (
-        _is_own(botocore.awsrequest.AWSConnection.request)
-        and _is_own(urllib3.connectionpool.HTTPConnectionPool.urlopen, ("urllib3",))
-        and all(pool.ConnectionCls.__module__ == "botocore.awsrequest" for pool in pools)
+        all(pool.ConnectionCls.__module__ == "botocore.awsrequest" for pool in pools)
+        and all(type(part).__module__.startswith(("botocore.", "urllib3.")) for part in parts)
+        and botocore.auth.AUTH_TYPE_MAPS["s3v4"].__module__ == "botocore.auth"
+        and all(_is_own(function, _PATH) for function in _functions_of_every_client())
     )
 
 

@@ -6,19 +6,23 @@ import asyncio
 import functools
 import importlib
 import logging
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import boto3
+import botocore.auth
 import botocore.awsrequest
 import botocore.client
 import botocore.endpoint
 import botocore.handlers
+import botocore.hooks
 import botocore.httpsession
 import botocore.session
 import pytest
+import urllib3.connection
 import urllib3.connectionpool
 from botocore.stub import ANY, Stubber
 from s3bulk import _interception as interception
@@ -90,6 +94,27 @@ def _pool_class(client: Any, seen: Seen, patch: pytest.MonkeyPatch) -> None:
     session._manager.pool_classes_by_scheme = classes
 
 
+def _auth(client: Any, seen: Seen, patch: pytest.MonkeyPatch) -> None:
+    class Auth(botocore.auth.S3SigV4Auth):
+        def add_auth(self, request: Any) -> None:
+            seen.append("auth")
+            super().add_auth(request)
+
+    for name in ("s3v4", "v4"):
+        patch.setitem(botocore.auth.AUTH_TYPE_MAPS, name, Auth)
+
+
+def _serializer(client: Any, seen: Seen, patch: pytest.MonkeyPatch) -> None:
+    family = type(client._serializer)
+
+    class Serializer(family):  # type: ignore[misc, valid-type]
+        def serialize_to_request(self, *arguments: Any) -> Any:
+            seen.append("serializer")
+            return super().serialize_to_request(*arguments)
+
+    client._serializer.__class__ = Serializer
+
+
 class _Session(botocore.httpsession.URLLib3Session):
     seen: Seen
 
@@ -123,6 +148,14 @@ INTERCEPTIONS: dict[str, Intercept] = {
     "wrapped URLLib3Session.send": _around(botocore.httpsession.URLLib3Session, "send"),
     "wrapped urlopen": _around(urllib3.connectionpool.HTTPConnectionPool, "urlopen"),
     "wrapped request": _around(botocore.awsrequest.AWSConnection, "request"),
+    "wrapped send": _around(botocore.awsrequest.AWSConnection, "send"),
+    "wrapped add_auth": _around(botocore.auth.S3SigV4Auth, "add_auth"),
+    "wrapped emit": _around(botocore.hooks.HierarchicalEmitter, "_emit"),
+    "wrapped connect of urllib3": _around(urllib3.connection.HTTPConnection, "connect"),
+    "wrapped connect": _around(socket.socket, "connect"),
+    "wrapped getaddrinfo": _around(socket, "getaddrinfo"),
+    "signer's class": _auth,
+    "serializer": _serializer,
     "attribute": _attribute,
     "connection class": _pool_class,
     "session": _session,

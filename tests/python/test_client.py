@@ -12,10 +12,12 @@ from typing import Any
 from unittest import mock
 
 import boto3
+import botocore.auth
 import botocore.client
 import botocore.endpoint
 import botocore.httpsession
 import pytest
+import urllib3.connection
 import urllib3.connectionpool
 from boto3.s3.transfer import S3Transfer
 from botocore.exceptions import ClientError
@@ -199,7 +201,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
 
 
-def test_mock_aws_sees_all(no_network: None, folder: Path, tmp_path: Path) -> None:
+def test_mock_aws_sees_all(no_network: None, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     endpoint: Any = None
     with mock_aws():
         client = make_s3_client(S3ClientConfig(endpoint, "eu-west-1", "auto", "key", "secret"))
@@ -209,6 +211,7 @@ def test_mock_aws_sees_all(no_network: None, folder: Path, tmp_path: Path) -> No
         assert files_below(tmp_path / "down") == {"f": b"body"}
         names = [bucket["Name"] for bucket in boto3.client("s3", region_name="eu-west-1").list_buckets()["Buckets"]]
         assert names == ["mocked"]
+    monkeypatch.undo()
     assert client._boto3_half.in_the_way() is None
 
 
@@ -248,6 +251,10 @@ _PATCHED = {
     "make_request": (botocore.endpoint.Endpoint, "make_request"),
     "send": (botocore.httpsession.URLLib3Session, "send"),
     "urlopen": (urllib3.connectionpool.HTTPConnectionPool, "urlopen"),
+    "connect of urllib3": (urllib3.connection.HTTPConnection, "connect"),
+    "connect": (socket.socket, "connect"),
+    "getaddrinfo": (socket, "getaddrinfo"),
+    "add_auth": (botocore.auth.S3SigV4Auth, "add_auth"),
 }
 
 
