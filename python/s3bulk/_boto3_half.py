@@ -90,7 +90,17 @@ class Boto3Half:
         return ways(through if options is None else with_options(through, options), bucket, up=up)
 
     def _is_special(self, bucket: Any) -> bool:
-        return self._environment.other_endpoints or is_botocores_business(bucket)
+        return self._environment.other_endpoints or is_botocores_business(bucket) or self._is_host_with_dots(bucket)
+
+    def _is_host_with_dots(self, bucket: Any) -> bool:
+        """On plain http, where no certificate minds, botocore puts buckets with dots into the host; the SDK does not."""
+        url = self._config.endpoint_url or self._environment.endpoint_url or ""
+        return (
+            self._config.addressing_style == "virtual"
+            and isinstance(bucket, str)
+            and "." in bucket
+            and url.lower().startswith("http:")
+        )
 
     @contextlib.contextmanager
     def error_classes(self) -> Iterator[None]:

@@ -178,6 +178,7 @@ def test_an_endpoint_of_ones_own_keeps_its_path_and_takes_arns(
         for bucket in (
             "bucket",
             "Old_Bucket",
+            "with.dots",
             _ARN.format("s3", "us-west-2", "accesspoint/name"),
             "arn:aws-cn:s3:cn-north-1:123456789012:accesspoint/name",
         ):
