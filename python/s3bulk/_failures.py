@@ -14,9 +14,7 @@ _ADDED = ("report", "__notes__")
 
 
 def attach_report(error: BaseException, report: Report) -> None:
-    """Sets `error.report` and notes the counts, once."""
-    if getattr(error, "report", None) is not None:
-        return
+    """Sets `error.report` and notes the counts. One exception may be raised by several calls: the last one counts."""
     with contextlib.suppress(AttributeError, TypeError):  # a class with slots, from a fake client
         error.report = report  # type: ignore[attr-defined]
         add_note(error, f"s3bulk: {report.summary()}; see .report of this error")

@@ -38,7 +38,7 @@ def ensure_bucket_exists(s3_client: Any, bucket: str, region: str) -> None:
         plain.ensure_bucket_exists(through, bucket, region)
         return
     with s3_client._boto3_half.error_classes():
-        created = s3_client._native.ensure_bucket(bucket, region, logger)
+        created = s3_client._native.ensure_bucket(bucket, region or "", logger)
     if created:
         logger.info(CREATED_BUCKET, bucket, region or "<default>")
 

@@ -21,7 +21,7 @@ from s3bulk.report import Report
 _READS = 3
 
 
-def ensure_bucket_exists(s3_client: Any, bucket: str, region: str) -> None:
+def ensure_bucket_exists(s3_client: Any, bucket: str, region: str | None) -> None:
     """Creates a bucket where HeadBucket does not find it."""
     try:
         s3_client.head_bucket(Bucket=bucket)
@@ -71,7 +71,6 @@ def download_file(
 ) -> int:
     """Fetches an object into a file, below `root` if there is one; returns its bytes."""
     target = path if root is None else os.path.join(root, path)
-    os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
     new = NewFile(path, root, durable)
     try:
         with _writer(new) as file:
@@ -94,7 +93,7 @@ def upload_folder(s3_client: Any, local_dir: str, bucket: str, key_prefix: str) 
     for key, path in files:
         try:
             size += upload_file(s3_client, path, bucket, key)
-        except Exception as error:
+        except BaseException as error:
             not_begun = [key for key, _ in files[len(done) + 1 :]]
             attach_report(error, Report(done, [(key, error)], not_begun, size))
             raise
@@ -114,7 +113,7 @@ def download_prefix(s3_client: Any, bucket: str, key_prefix: str, local_dir: str
         for at, (key, relative) in enumerate(page):
             try:
                 size += download_file(s3_client, bucket, key, relative, local_dir, durable)
-            except Exception as error:
+            except BaseException as error:
                 not_begun = [relative for _, relative in page[at + 1 :]]
                 attach_report(error, Report(done, [(relative, error)], not_begun, size))
                 raise
@@ -126,7 +125,7 @@ def download_prefix(s3_client: Any, bucket: str, key_prefix: str, local_dir: str
 def _next_page(pages: Iterator[list[tuple[str, str]]], done: list[str], size: int) -> list[tuple[str, str]] | None:
     try:
         return next(pages, None)
-    except Exception as error:
+    except BaseException as error:
         attach_report(error, Report(list(done), bytes=size))
         raise
 

@@ -44,9 +44,10 @@ def test_the_bucket_is_made_in_its_region(kind: str, moto: Server, region: str, 
     assert judge.get_bucket_location(Bucket=name)["LocationConstraint"] == location
 
 
-def test_an_empty_region_means_no_location_constraint(kind: str, moto: Server) -> None:
-    name = f"located-{kind}-nowhere"
-    ensure_bucket_exists(client_of(kind, moto), name, "")
+@pytest.mark.parametrize("region", ["", None])
+def test_an_empty_region_means_no_location_constraint(kind: str, moto: Server, region: Any) -> None:
+    name = f"located-{kind}-nowhere-{region is None}".lower()
+    ensure_bucket_exists(client_of(kind, moto), name, region)
     assert boto3_client(moto).get_bucket_location(Bucket=name)["LocationConstraint"] is None
 
 

@@ -11,10 +11,12 @@ import pytest
 from botocore.exceptions import ClientError
 from s3bulk import (
     S3Client,
+    S3ClientConfig,
     TransferOptions,
     download_file_to_path,
     download_prefix_to_folder,
     ensure_bucket_exists,
+    make_s3_client,
     upload_file,
     upload_folder,
     with_options,
@@ -168,3 +170,37 @@ def test_nothing_is_called_for_what_is_refused_before(fake: Any, tmp_path: Path)
     (tmp_path / "empty").mkdir()
     assert upload_folder(fake, tmp_path / "empty", "bucket", "p") == []
     assert fake.mock_calls == []
+
+
+def test_a_link_to_a_folder_that_is_not_there_yet_is_followed(fake: Any, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("new")
+    fake.download_fileobj.side_effect = lambda **arguments: arguments["Fileobj"].write(b"x")
+    _listing(fake, {"Contents": [{"Key": "p/link/a"}, {"Key": "p/b/."}]})
+    assert download_prefix_to_folder(fake, "b", "p", tmp_path) == ["link/a", "b/."]
+    assert (tmp_path / "new" / "a").is_file()
+    assert (tmp_path / "b").is_file()
+
+
+def test_an_exception_that_is_raised_twice_has_the_report_of_the_last_call(fake: Any, tmp_path: Path) -> None:
+    write_all(tmp_path, {"a": b"1", "b": b"2", "c": b"3"})
+    error = ClientError({"Error": {"Code": "X"}}, "PutObject")
+    for done in (1, 2):
+        fake.put_object.side_effect = [None] * done + [error]
+        with pytest.raises(ClientError) as caught:
+            upload_folder(fake, tmp_path, "b", "p")
+        assert len(caught.value.report.done) == done  # type: ignore[attr-defined]
+
+
+def test_an_interruption_has_a_report(fake: Any, tmp_path: Path) -> None:
+    write_all(tmp_path, {"a": b"1", "b": b"2"})
+    fake.put_object.side_effect = [None, KeyboardInterrupt]
+    with pytest.raises(KeyboardInterrupt) as caught:
+        upload_folder(fake, tmp_path, "b", "p")
+    assert caught.value.report.done == ["p/a"]  # type: ignore[attr-defined]
+
+
+def test_boto3_is_patched_by_way_of_this_module_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = MagicMock()
+    monkeypatch.setattr("s3bulk.boto3.client", made)
+    upload_file(make_s3_client(S3ClientConfig("http://127.0.0.1:1", "us-east-1")), folder / "f", "b", "k")
+    made.return_value.put_object.assert_called_once()
