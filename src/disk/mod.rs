@@ -10,6 +10,7 @@ mod buffers;
 mod checked_close;
 mod fault;
 mod folder;
+mod links;
 mod new_file;
 mod owner;
 mod position;

@@ -10,14 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::checked_close;
 use super::fault::{self, Step};
 use super::folder::Folder;
+use super::links::end_of_links;
 use super::owner::Owner;
 use super::position;
 use super::standing::{Shape, Standing};
 use super::temporary::{Temporary, UnnamedFiles, temporary_name};
 use crate::error::{Error, Kind, Result};
 
-/// As many links as the kernel follows before it says ELOOP (path_resolution(7)).
-const LINKS_AT_MOST: usize = 40;
 /// TMPFS_MAGIC (statfs(2)).
 #[cfg(target_os = "linux")]
 const TMPFS: rustix::fs::FsWord = 0x0102_1994;
@@ -368,31 +367,6 @@ pub(super) fn write_chunks<C: AsRef<[u8]>>(file: &mut File, chunks: &[C]) -> io:
         }
     }
     Ok(())
-}
-
-/// Follows the link at `name`, and links it leads to, to the place of the last one's target, which need not exist.
-pub(super) fn end_of_links(folder: &Arc<Folder>, name: &OsStr) -> io::Result<(Arc<Folder>, OsString)> {
-    let (mut folder, mut name) = (Arc::clone(folder), name.to_owned());
-    for _ in 0..LINKS_AT_MOST {
-        if folder.look(&name)?.is_none_or(|standing| standing.shape != Shape::Link) {
-            return Ok((folder, name));
-        }
-        let text = folder.read_link(&name)?;
-        let (directory, last) = split_link(&text);
-        folder = Arc::new(folder.follow(directory)?);
-        name = last.to_owned();
-    }
-    Err(io::Error::other("too many links"))
-}
-
-/// A link's text as a directory and a name in it.
-fn split_link(text: &Path) -> (&Path, &OsStr) {
-    match (text.parent(), text.file_name()) {
-        (Some(parent), Some(name)) if parent.as_os_str().is_empty() => (Path::new("."), name),
-        (Some(parent), Some(name)) => (parent, name),
-        // "/", "..", "a/..": a directory without a name of its own.
-        _ => (text, OsStr::new(".")),
-    }
 }
 
 /// With the system's number where it has one, so that Python makes it an `IsADirectoryError`.

@@ -130,22 +130,6 @@ fn chunks_are_written_in_order_and_empty_ones_skipped() {
     }
 }
 
-#[test]
-fn link_texts_are_split_into_directory_and_name() {
-    for (text, directory, name) in [
-        ("a", ".", "a"),
-        ("a/b", "a", "b"),
-        ("../b", "..", "b"),
-        ("/b", "/", "b"),
-        ("/a/b/", "/a", "b"),
-        ("..", "..", "."),
-        ("a/..", "a/..", "."),
-        ("/", "/", "."),
-    ] {
-        assert_eq!(split_link(Path::new(text)), (Path::new(directory), OsStr::new(name)), "{text}");
-    }
-}
-
 #[cfg(unix)]
 mod unix {
     use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown, symlink};

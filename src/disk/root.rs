@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::checked_close;
 use super::folder::Folder;
-use super::new_file::{NewFile, Target, end_of_links, make_directories, write_chunks};
+use super::links::end_of_links;
+use super::new_file::{NewFile, Target, make_directories, write_chunks};
 use super::standing::Shape;
 use super::temporary::UnnamedFiles;
 use crate::error::{Error, Kind, Result};
