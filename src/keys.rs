@@ -148,11 +148,15 @@ impl KeyCheck {
         if other == key {
             return Error::new(Kind::BadResponse, format!("the listing returned the same key twice: {key:?}"));
         }
-        let text = format!(
-            "Two S3 keys need the same place on disk: {other:?} and {key:?}; download them into different folders"
-        );
-        Error::new(Kind::KeyCollision, text)
+        same_place(&other, key)
     }
+}
+
+/// The error for two keys that need the same place.
+pub fn same_place(one: &str, other: &str) -> Error {
+    let text =
+        format!("Two S3 keys need the same place on disk: {one:?} and {other:?}; download them into different folders");
+    Error::new(Kind::KeyCollision, text)
 }
 
 /// The error for a key that would lead outside the target directory, in the contract's words.

@@ -25,8 +25,8 @@ struct Way {
 fn at_once(root: &Path, durable: bool) -> Result<()> {
     let root = Root::create(root, durable)?;
     // The first file finds out what the file system can do; the second one goes the short way.
-    root.write_file("first", &["x"])?;
-    root.write_file("folder/file", &[&NEW[..4], &NEW[4..]])
+    root.write_file(&"first".into(), &["x"])?;
+    root.write_file(&"folder/file".into(), &[&NEW[..4], &NEW[4..]])
 }
 
 fn in_pieces(root: &Path, durable: bool) -> Result<()> {

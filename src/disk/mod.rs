@@ -6,6 +6,7 @@
 // In tests a panic is the answer.
 #![cfg_attr(test, allow(clippy::panic, clippy::print_stdout, clippy::unwrap_used))]
 
+mod arrivals;
 mod buffers;
 mod checked_close;
 mod fault;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::arrivals::Arrival;
 use super::checked_close;
 use super::fault::{self, Step};
 use super::folder::Folder;
@@ -238,7 +239,15 @@ impl NewFile {
     /// # Errors
     /// `Io`: what stood there stays as it was, and nothing of the new file is left. When only the last step of a durable
     /// one fails, the wait for the name, the file has its name already.
-    pub fn commit(mut self) -> Result<()> {
+    pub fn commit(self) -> Result<()> {
+        self.commit_as(None)
+    }
+
+    /// The same for one of the files of a transfer.
+    ///
+    /// # Errors
+    /// `KeyCollision` too: another one of them has the place.
+    pub(super) fn commit_as(mut self, arrival: Option<Arrival<'_>>) -> Result<()> {
         match std::mem::replace(&mut self.writing, Writing::Done) {
             Writing::Done => Ok(()),
             Writing::Straight(_) => self.finish_straight(),
@@ -246,7 +255,7 @@ impl NewFile {
                 // Back, so that whatever fails below is cleaned away by the drop.
                 self.writing = Writing::Beside { temporary, replaces };
                 self.settle(replaces)?;
-                self.take_place(replaces)?;
+                self.take_place(replaces, arrival)?;
                 self.writing = Writing::Done;
                 if self.durable {
                     self.target.folder.sync().map_err(|error| self.failed(error, "waiting for the disk"))?;
@@ -292,16 +301,32 @@ impl NewFile {
         }
     }
 
-    fn take_place(&mut self, replaces: Option<Standing>) -> Result<()> {
+    fn take_place(&mut self, replaces: Option<Standing>, arrival: Option<Arrival<'_>>) -> Result<()> {
         let Target { folder, name, .. } = &self.target;
-        if matches!(self.writing, Writing::Beside { temporary: Temporary::Unnamed, .. }) {
-            if replaces.is_none() {
-                match folder.link(&self.file, name) {
-                    // Something was put here meanwhile.
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.hand_on(self.target.look()?)?,
-                    result => return result.map_err(|error| self.failed(error, "naming a new file")),
-                }
+        let is_unnamed = matches!(self.writing, Writing::Beside { temporary: Temporary::Unnamed, .. });
+        let announced = arrival.map_or(Ok(()), |arrival| arrival.announce(&self.file));
+        announced.map_err(|error| self.failed(error, "looking at a new file"))?;
+        let was_free = is_unnamed && replaces.is_none();
+        if was_free {
+            match folder.link(&self.file, name) {
+                // Something was put here meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                result => return result.map_err(|error| self.failed(error, "naming a new file")),
             }
+        }
+        // From the look to the rename no other file of the transfer may come here.
+        let turn = arrival.map(|arrival| arrival.turn(folder)).transpose();
+        let _turn = turn.map_err(|error| self.failed(error, "looking at a directory"))?;
+        if was_free || arrival.is_some() {
+            let standing = self.target.look()?;
+            if let (Some(arrival), Some(standing)) = (arrival, &standing) {
+                arrival.admit(standing)?;
+            }
+            if was_free {
+                self.hand_on(standing)?;
+            }
+        }
+        if is_unnamed {
             // A link can't replace; a rename can, but takes a name to start from.
             let linked = temporary_name().and_then(|name| folder.link(&self.file, OsStr::new(&name)).map(|()| name));
             let temporary = Temporary::Named(linked.map_err(|error| self.failed(error, "naming a temporary file"))?);

@@ -6,11 +6,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::arrivals::{Arrival, Arrivals};
 use super::checked_close;
 use super::folder::Folder;
 use super::links::end_of_links;
 use super::new_file::{NewFile, Target, make_directories, write_chunks};
-use super::standing::Shape;
+use super::standing::{Identity, Shape};
 use super::temporary::UnnamedFiles;
 use crate::error::{Error, Kind, Result};
 
@@ -29,6 +30,7 @@ pub struct Root {
     /// Path below the root and folder, the last used at the end.
     remembered: Mutex<Vec<(Box<str>, Arc<Folder>)>>,
     unnamed: UnnamedFiles,
+    arrivals: Arrivals,
     was_empty: bool,
     durable: bool,
 }
@@ -53,9 +55,20 @@ impl Root {
             folder: Arc::new(folder),
             remembered: Mutex::default(),
             unnamed: UnnamedFiles::default(),
+            arrivals: Arrivals::new(String::new()),
             was_empty,
             durable,
         })
+    }
+
+    /// For one transfer of keys that begin with `listing` and go on with the names of files.
+    #[must_use]
+    pub fn for_keys(self, listing: String) -> Self {
+        Self { arrivals: Arrivals::new(listing), ..self }
+    }
+
+    pub(super) fn arrivals(&self) -> &Arrivals {
+        &self.arrivals
     }
 
     /// The directory, as it was given.
@@ -111,6 +124,15 @@ impl Root {
         Ok(Some(folder))
     }
 
+    /// What stands at a path, links followed; `None` also where that can't be found out.
+    pub(super) fn identity_at(&self, relative: &str) -> Option<Identity> {
+        let folded = fold(relative)?;
+        let (directory, name) = split(&folded);
+        let folder = self.existing(directory, relative).ok()??;
+        let (folder, name) = end_of_links(&folder, OsStr::new(name)).ok()?;
+        folder.look(&name).ok()??.identity
+    }
+
     /// Whether there was nothing in the directory when it was opened: then no link can lead outside, and
     /// [`Root::check`] is not needed.
     pub fn was_empty(&self) -> bool {
@@ -134,27 +156,35 @@ impl Root {
         self.begin(folder, name, &folded, relative)
     }
 
-    /// Writes the whole file at `relative` from `chunks`, with the fewest system calls: when the name is free, four and
-    /// the flush.
+    /// Gives a file of [`Root::new_file`] its name, unless that would replace what came by this root under another one.
     ///
     /// # Errors
-    /// As [`Root::new_file`] and [`NewFile::commit`].
-    pub fn write_file<C: AsRef<[u8]>>(&self, relative: &str, chunks: &[C]) -> Result<()> {
+    /// `KeyCollision`, and as [`NewFile::commit`].
+    pub fn commit(&self, file: NewFile, name: &Arc<str>) -> Result<()> {
+        file.commit_as(Some(Arrival { root: self, name }))
+    }
+
+    /// Writes the whole file `name`, a path as in [`Root::new_file`], from `chunks`, with the fewest system calls: when the
+    /// name is free, five and the flush.
+    ///
+    /// # Errors
+    /// As [`Root::new_file`] and [`Root::commit`].
+    pub fn write_file<C: AsRef<[u8]>>(&self, name: &Arc<str>, chunks: &[C]) -> Result<()> {
         // One that waits for the disk has no use for the shorter way.
-        if !self.durable && self.unnamed.are_known_to_work() && self.write_unnamed(relative, chunks)? {
+        if !self.durable && self.unnamed.are_known_to_work() && self.write_unnamed(name, chunks)? {
             return Ok(());
         }
-        let new = self.new_file(relative)?;
+        let new = self.new_file(name)?;
         let mut offset = 0;
         for chunk in chunks {
             new.write_all_at(chunk.as_ref(), offset)?;
             offset += chunk.as_ref().len() as u64;
         }
-        new.commit()
+        self.commit(new, name)
     }
 
     /// Whether it was done; if not, nothing was.
-    fn write_unnamed<C: AsRef<[u8]>>(&self, relative: &str, chunks: &[C]) -> Result<bool> {
+    fn write_unnamed<C: AsRef<[u8]>>(&self, relative: &Arc<str>, chunks: &[C]) -> Result<bool> {
         let folded = fold(relative).ok_or_else(|| suspicious(relative))?;
         let (directory, name) = split(&folded);
         let (folder, remembered) = self.folder(directory, relative)?;
@@ -163,6 +193,8 @@ impl Root {
         let Ok(mut file) = folder.create_unnamed() else { return Ok(false) };
         write_chunks(&mut file, chunks).map_err(|error| failed(error, "writing a file"))?;
         checked_close::flush(&file).map_err(|error| failed(error, "closing a file"))?;
+        let arrival = Arrival { root: self, name: relative };
+        arrival.announce(&file).map_err(|error| failed(error, "looking at a new file"))?;
         match folder.link(&file, OsStr::new(name)) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -171,7 +203,7 @@ impl Root {
                     return Ok(false);
                 };
                 let target = Target { folder, name: name.into(), path: self.path.join(&*folded) };
-                NewFile::written(file, target, standing).commit()?;
+                NewFile::written(file, target, standing).commit_as(Some(arrival))?;
                 Ok(true)
             }
             // A remembered folder was removed.

@@ -20,7 +20,7 @@ fn put(root: &Root, relative: &str, text: &str) -> Result<()> {
         new.commit()
     });
     let (start, rest) = text.split_at(text.len() / 2);
-    let written = root.write_file(relative, &[start, rest]);
+    let written = root.write_file(&relative.into(), &[start, rest]);
     assert_eq!(new.is_ok(), written.is_ok(), "{new:?} {written:?}");
     written
 }
@@ -50,7 +50,7 @@ fn many_files_in_many_folders_come_out_right() {
     for round in 0..2 {
         for index in 0..3 * FOLDERS_REMEMBERED {
             let name = format!("{}/{index}/{index}", index % 7);
-            root.write_file(&name, &[format!("{round} {index}")]).unwrap();
+            root.write_file(&name.as_str().into(), &[format!("{round} {index}")]).unwrap();
             assert_eq!(content(root.path().join(name)), format!("{round} {index}"));
         }
     }
@@ -65,7 +65,7 @@ fn threads_may_make_the_same_folders_at_once() {
             let root = &root;
             scope.spawn(move || {
                 for index in 0..50 {
-                    root.write_file(&format!("a/b{}/c/{thread}", index), &["x"]).unwrap();
+                    root.write_file(&format!("a/b{index}/c/{thread}").into(), &["x"]).unwrap();
                 }
             });
         }
@@ -130,9 +130,9 @@ fn folders_removed_meanwhile_are_made_anew() {
     fs::remove_dir_all(root.path().join("a")).unwrap();
     put(&root, "a/b/c", "2").unwrap();
     fs::remove_dir_all(root.path().join("a")).unwrap();
-    root.write_file("a/b/d", &["3"]).unwrap();
+    root.write_file(&"a/b/d".into(), &["3"]).unwrap();
     fs::remove_dir_all(root.path().join("a")).unwrap();
-    root.write_file("a/b/new/d", &["4"]).unwrap();
+    root.write_file(&"a/b/new/d".into(), &["4"]).unwrap();
     assert_eq!(content(root.path().join("a/b/new/d")), "4");
 }
 
@@ -143,7 +143,7 @@ fn nothing_is_left_of_what_was_not_committed() {
     other.without_unnamed_files();
     for root in [&root, &other] {
         drop(root.new_file("a").unwrap());
-        root.write_file("n", &[""; 0]).unwrap();
+        root.write_file(&"n".into(), &[""; 0]).unwrap();
     }
     assert_eq!(names(root.path()), ["n"]);
     assert_eq!(content(root.path().join("n")), "");
@@ -289,7 +289,8 @@ mod links {
 fn what_a_small_file_costs() {
     let (_folder, root) = create();
     let body = [0u8; 4096];
-    let names: Vec<_> = (0..20_000).map(|index| format!("folder{}/{index}", index / 1000)).collect();
+    let names = (0..20_000).map(|index| format!("folder{}/{index}", index / 1000).into());
+    let names: Vec<Arc<str>> = names.collect();
     for what in ["new", "replaced", "new, the long way", "replaced, the long way"] {
         if what == "new, the long way" {
             fs::remove_dir_all(root.path()).unwrap();
@@ -314,7 +315,7 @@ fn what_a_small_file_costs() {
     let mut into = Vec::new();
     let begin = std::time::Instant::now();
     for name in &names {
-        let source = crate::disk::Source::open(&root.path().join(name)).unwrap();
+        let source = crate::disk::Source::open(&root.path().join(&**name)).unwrap();
         source.read_whole(&mut into).unwrap();
         assert_eq!(source.stamp_now().unwrap(), *source.stamp());
     }

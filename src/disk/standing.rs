@@ -1,6 +1,6 @@
 //! What stands where a file should go, and what a file that replaces it keeps.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 
 #[cfg(unix)]
@@ -32,10 +32,29 @@ impl Shape {
     }
 }
 
+/// Device and inode number, which tell it from everything else that is there at the same time.
+pub(super) type Identity = (u64, u64);
+
+/// `None` where the standard library does not know.
+pub(super) fn identity_of(metadata: &Metadata) -> Option<Identity> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+
+        Some((metadata.dev(), metadata.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        None
+    }
+}
+
 /// What stands at a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Standing {
     pub(super) shape: Shape,
+    pub(super) identity: Option<Identity>,
     /// Permission bits, set-id and sticky bits among them.
     bits: u32,
     owner: u32,
@@ -46,30 +65,31 @@ const SET_USER: u32 = 0o4000;
 const SET_GROUP: u32 = 0o2000;
 
 impl Standing {
-    /// From a stat's mode, owner and group.
+    /// From a stat's device and inode number, mode, owner and group.
     #[cfg(unix)]
-    pub(super) fn new(mode: u32, owner: u32, group: u32) -> Self {
+    pub(super) fn new(identity: Identity, mode: u32, owner: u32, group: u32) -> Self {
         let shape = match mode & 0o170_000 {
             0o100_000 => Shape::File,
             0o040_000 => Shape::Directory,
             0o120_000 => Shape::Link,
             _ => Shape::Other,
         };
-        Self { shape, bits: mode & 0o7777, owner, group }
+        Self { shape, identity: Some(identity), bits: mode & 0o7777, owner, group }
     }
 
     #[cfg(unix)]
-    pub(super) fn of(metadata: &std::fs::Metadata) -> Self {
+    pub(super) fn of(metadata: &Metadata) -> Self {
         use std::os::unix::fs::MetadataExt;
 
-        Self::new(metadata.mode(), metadata.uid(), metadata.gid())
+        Self::new((metadata.dev(), metadata.ino()), metadata.mode(), metadata.uid(), metadata.gid())
     }
 
     /// `bits` holds the read-only attribute.
     #[cfg(not(unix))]
-    pub(super) fn of(metadata: &std::fs::Metadata) -> Self {
+    pub(super) fn of(metadata: &Metadata) -> Self {
         let shape = Shape::of(metadata.file_type());
-        Self { shape, bits: u32::from(metadata.permissions().readonly()), owner: 0, group: 0 }
+        let bits = u32::from(metadata.permissions().readonly());
+        Self { shape, identity: identity_of(metadata), bits, owner: 0, group: 0 }
     }
 
     /// Gives owner, where allowed, and permission bits of what is replaced to the file that replaces it. ACLs and
@@ -149,7 +169,8 @@ mod tests {
             (0o020_666, Shape::Other, 0o666),
             (0o140_755, Shape::Other, 0o755),
         ] {
-            assert_eq!(Standing::new(mode, 1, 2), Standing { shape, bits, owner: 1, group: 2 }, "{mode:o}");
+            let expected = Standing { shape, identity: Some((3, 4)), bits, owner: 1, group: 2 };
+            assert_eq!(Standing::new((3, 4), mode, 1, 2), expected, "{mode:o}");
         }
     }
 }

@@ -40,7 +40,7 @@ const LAST_WRITE: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub enum Place {
     /// Below a root, which it can't leave.
-    Below(Arc<Root>, String),
+    Below(Arc<Root>, Arc<str>),
     /// At a path; durable or not.
     At(PathBuf, bool),
 }
@@ -48,14 +48,21 @@ pub enum Place {
 impl Place {
     fn new_file(&self) -> Result<NewFile> {
         match self {
-            Self::Below(root, relative) => root.new_file(relative),
+            Self::Below(root, name) => root.new_file(name),
             Self::At(path, durable) => new_file_at(path, *durable),
+        }
+    }
+
+    fn commit(&self, file: SharedFile) -> Result<()> {
+        match self {
+            Self::Below(root, name) => root.commit(file.into_file(), name),
+            Self::At(..) => file.into_file().commit(),
         }
     }
 
     fn write(&self, frames: &[Bytes]) -> Result<()> {
         match self {
-            Self::Below(root, relative) => root.write_file(relative, frames),
+            Self::Below(root, name) => root.write_file(name, frames),
             Self::At(..) => {
                 let file = self.new_file()?;
                 let mut at = 0;
@@ -233,7 +240,8 @@ impl Engine {
         let Some(file) = Arc::into_inner(file) else {
             return Err(Error::new(Kind::Internal, "a finished file is still being written").into());
         };
-        self.disk.run(move || file.commit()).await??;
+        let place = place.clone();
+        self.disk.run(move || place.commit(file)).await??;
         Ok(object.size)
     }
 

@@ -110,9 +110,9 @@ impl SharedFile {
         (Arc::new(Self { file, _gone }), gone)
     }
 
-    /// Gives the file its name.
-    pub fn commit(self) -> Result<()> {
-        self.file.commit()
+    /// The file, no longer shared.
+    pub fn into_file(self) -> NewFile {
+        self.file
     }
 }
 

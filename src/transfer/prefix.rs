@@ -35,7 +35,7 @@ impl Engine {
         }
         let prefix = KeyPrefix::new(key_prefix);
         let bucket: Arc<str> = bucket.into();
-        let root = match self.root(directory).await {
+        let root = match self.root(directory, &prefix).await {
             Ok(root) => root,
             Err(error) => return (Report::default(), Some(error)),
         };
@@ -69,14 +69,14 @@ impl Engine {
                 .into_iter()
                 .zip(placed)
                 .filter_map(|(object, placed)| placed.map(|placed| (object, placed)))
-                .map(|(object, placed)| (batch.plan(placed.remainder), object, placed.path))
+                .map(|(object, placed)| (batch.plan(placed.remainder.clone()), object, placed))
                 .collect();
-            for (index, object, path) in items {
+            for (index, object, placed) in items {
                 let Some(lane) = batch.lane().await else { break };
                 let (engine, host, root) = (self.clone(), host.clone(), root.clone());
                 let (bucket, cancel) = (bucket.clone(), batch.item_cancel());
                 batch.begin(index, async move {
-                    let full = root.path().join(&path);
+                    let full = root.path().join(&placed.path);
                     let key: Arc<str> = object.key.into();
                     let named = |error: Error| error.at_path(&full).of_object(&bucket, &key);
                     let remote = Remote {
@@ -86,7 +86,7 @@ impl Engine {
                         etag: object.etag,
                         expected: None,
                     };
-                    let place = Place::Below(root, path);
+                    let place = Place::Below(root, placed.remainder);
                     let size = engine.download_in_lane(remote, place, lane, &cancel).await.map_err(named)?;
                     if host.wants_messages() {
                         host.message(format!("Downloaded {key} to {}", full.display()));
@@ -101,9 +101,10 @@ impl Engine {
         (report, error.or_else(|| stopped.then(cancelled)))
     }
 
-    async fn root(&self, directory: &Path) -> Result<Arc<Root>> {
+    async fn root(&self, directory: &Path, prefix: &KeyPrefix) -> Result<Arc<Root>> {
         let (directory, durable) = (directory.to_owned(), self.client.options().durable);
-        Ok(Arc::new(self.disk.run(move || Root::create(&directory, durable)).await??))
+        let root = self.disk.run(move || Root::create(&directory, durable)).await??;
+        Ok(Arc::new(root.for_keys(prefix.listing())))
     }
 
     /// Refuses a page of which a link would lead something outside.

@@ -27,6 +27,7 @@ mod hostile_keys;
 mod hostile_trees;
 mod listing_faults;
 mod many_files;
+mod meeting_keys;
 mod multipart_faults;
 mod odd_servers;
 mod orphans;

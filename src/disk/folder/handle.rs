@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,7 +21,7 @@ use rustix::fs::{
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::disk::fault::{self, Step};
-use crate::disk::standing::{Shape, Standing};
+use crate::disk::standing::{Identity, Shape, Standing};
 
 /// `O_PATH`: a place to start from, for which no right to list the directory is needed.
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -36,6 +37,7 @@ static LINKS_DESCRIPTORS: AtomicBool = AtomicBool::new(true);
 #[derive(Debug)]
 pub(in crate::disk) struct Folder {
     handle: OwnedFd,
+    identity: OnceLock<Identity>,
 }
 
 impl Folder {
@@ -55,7 +57,7 @@ impl Folder {
     }
 
     fn from(opened: rustix::io::Result<OwnedFd>) -> io::Result<Self> {
-        Ok(Self { handle: opened? })
+        Ok(Self { handle: opened?, identity: OnceLock::new() })
     }
 
     /// Makes a directory in this one.
@@ -92,10 +94,19 @@ impl Folder {
         Ok(fstat(&self.handle)?.st_dev)
     }
 
+    /// What tells it from other directories, whichever way led to it.
+    pub(in crate::disk) fn identity(&self) -> io::Result<Identity> {
+        if let Some(known) = self.identity.get() {
+            return Ok(*known);
+        }
+        let stat = fstat(&self.handle)?;
+        Ok(*self.identity.get_or_init(|| (stat.st_dev, stat.st_ino)))
+    }
+
     /// What stands at a name, not followed.
     pub(in crate::disk) fn look(&self, name: &OsStr) -> io::Result<Option<Standing>> {
         match statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(Standing::new(stat.st_mode, stat.st_uid, stat.st_gid))),
+            Ok(stat) => Ok(Some(Standing::new((stat.st_dev, stat.st_ino), stat.st_mode, stat.st_uid, stat.st_gid))),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error.into()),
         }

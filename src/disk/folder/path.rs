@@ -2,12 +2,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::disk::fault::{self, Step};
-use crate::disk::standing::{Shape, Standing};
+use crate::disk::standing::{Identity, Shape, Standing, identity_of};
 
 /// A directory, by its canonical path.
 #[derive(Debug)]
@@ -55,6 +56,12 @@ impl Folder {
     /// What tells its file system from others: not known, and not asked without unnamed files.
     pub(in crate::disk) fn device(&self) -> io::Result<u64> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// What tells it from other directories, whichever way led to it.
+    pub(in crate::disk) fn identity(&self) -> io::Result<Identity> {
+        let by_path = || (0, BuildHasherDefault::<DefaultHasher>::default().hash_one(&self.path));
+        Ok(identity_of(&fs::metadata(&self.path)?).unwrap_or_else(by_path))
     }
 
     /// What stands at a name, not followed.
