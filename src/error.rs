@@ -250,9 +250,16 @@ impl Error {
         false
     }
 
-    /// Whether the transfer was cancelled.
+    /// Whether the transfer was cancelled; also where nobody can tell how far it had come.
     pub fn is_cancelled(&self) -> bool {
-        self.0.kind == Kind::Cancelled
+        match self.0.kind {
+            Kind::Cancelled => true,
+            Kind::OutcomeUnknown => {
+                let below = StdError::source(self).and_then(|below| below.downcast_ref::<Self>());
+                below.is_some_and(Self::is_cancelled)
+            }
+            _ => false,
+        }
     }
 }
 

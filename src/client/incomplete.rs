@@ -58,9 +58,10 @@ impl Client {
         upload.initiated.and_then(|initiated| self.wire.clock.now().duration_since(initiated).ok())
     }
 
-    /// Aborts what a listing has shown.
+    /// Aborts what a listing has shown. One that has ended meanwhile is as good.
     pub async fn abort_incomplete(&self, bucket: &str, upload: &IncompleteUpload) -> Result<()> {
-        self.abort_multipart(&MultipartUpload::of_another(bucket, &upload.key, &upload.id, Algorithm::None)).await
+        let upload = MultipartUpload::of_another(bucket, &upload.key, &upload.id, Algorithm::None);
+        self.abort_multipart(&upload).await.map(drop)
     }
 }
 

@@ -25,7 +25,7 @@ pub use cache::{Cache, CacheInfo};
 pub use desk::{Asked, Desk, Keys, Question};
 pub use incomplete::IncompleteUpload;
 pub use listing::{Listed, Listing};
-pub use multipart::{MultipartUpload, UploadedPart};
+pub use multipart::{Aborted, MultipartUpload, UploadedPart};
 pub use under_way::UploadsUnderWay;
 
 use self::credentials::{CredentialCache, SharedCredentials};

@@ -40,6 +40,15 @@ impl MultipartUpload {
     }
 }
 
+/// How the first abort of an upload has found it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aborted {
+    /// It was there, or the server does not tell.
+    Open,
+    /// There was none: completed, or aborted by somebody else.
+    Missing,
+}
+
 /// A part that S3 has.
 #[derive(Debug, Clone)]
 pub struct UploadedPart {
@@ -147,7 +156,7 @@ impl Client {
     }
 
     /// Aborts an upload and makes sure that it is gone: a part that was under way may arrive after the first abort.
-    pub async fn abort_multipart(&self, upload: &MultipartUpload) -> Result<()> {
+    pub async fn abort_multipart(&self, upload: &MultipartUpload) -> Result<Aborted> {
         let place = (upload.bucket.as_str(), upload.key.as_str());
         for round in 0..ABORTS {
             if round > 0 {
@@ -165,7 +174,9 @@ impl Client {
                 })
                 .await;
             match aborted {
-                Err(error) if error.code() == Some("NoSuchUpload") => return Ok(()),
+                Err(error) if error.code() == Some("NoSuchUpload") => {
+                    return Ok(if round == 0 { Aborted::Missing } else { Aborted::Open });
+                }
                 other => other?,
             }
             let left = self
@@ -180,10 +191,10 @@ impl Client {
                 .await;
             match left {
                 // S3 API, AbortMultipartUpload: "ensure that the parts list is empty".
-                Ok(0) => return Ok(()),
-                Err(error) if error.status() == Some(404) => return Ok(()),
+                Ok(0) => return Ok(Aborted::Open),
+                Err(error) if error.status() == Some(404) => return Ok(Aborted::Open),
                 // Whoever may not look, or asks a server that can't tell, has aborted what came late with the second one.
-                Err(error) if round > 0 && matches!(error.status(), Some(403 | 405 | 501)) => return Ok(()),
+                Err(error) if round > 0 && matches!(error.status(), Some(403 | 405 | 501)) => return Ok(Aborted::Open),
                 Ok(_) | Err(_) => {}
             }
         }

@@ -1,6 +1,7 @@
 //! Transfers: one file, one object, a folder, a prefix. They bring together what the other rooms know apart.
 
 mod batch;
+mod complete;
 mod container;
 mod content_type;
 mod digest;

@@ -6,23 +6,22 @@ use std::time::Duration;
 
 use crc_fast::CrcAlgorithm;
 use http::{Method, header};
-use md5::{Digest as _, Md5};
 
+use super::complete::AllParts;
 use super::load::{self, Wanted};
 use super::parts::Parts;
 use super::upload::LocalFile;
 use super::{Engine, cancelled, until_cancelled};
-use crate::client::{MultipartUpload, UploadedPart};
+use crate::client::{Aborted, MultipartUpload, UploadedPart};
 use crate::disk::Source;
 use crate::error::{Error, Kind, Result};
 use crate::flow::{Cancel, Lane, Reserved};
 use crate::plan::{Part, Plan};
 use crate::transfer::digest::Digests;
-use crate::wire::checksum::{Expected, encode_crc64};
 use crate::wire::combine::combine;
 use crate::wire::endpoint::encode_query;
 use crate::wire::object::{Limits, ObjectRequest};
-use crate::wire::retry::{Class, Retry, classify};
+use crate::wire::retry::Retry;
 
 /// How long the answer to a CreateMultipartUpload is waited for after a cancel: without it the upload could not be
 /// aborted. Part of the second that a cancel may take.
@@ -58,26 +57,27 @@ impl Engine {
     ) -> Result<()> {
         loop {
             let upload = self.begin(file, cancel).await?;
-            let error = match self.parts_and_complete(&upload, source, plan, signed, cancel).await {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
+            let ended = match self.send_all(&upload, source, plan, signed, cancel).await {
+                Ok(whole) => self.complete(&upload, &whole, cancel).await,
+                Err(error) => Err(self.abandon(&upload, error, cancel).await),
             };
-            // Where the outcome is unknown the object may be there, whole: nothing more is touched.
-            if *error.kind() == Kind::OutcomeUnknown {
-                return Err(error);
-            }
-            let error = match self.abort(&upload, cancel).await {
-                Ok(()) => error,
-                Err(left) => error.with_note(&format!("the upload {} could not be aborted: {left}", upload.id)),
-            };
-            if !self.client.wire().accepted.refused(upload.algorithm, &error) {
-                return Err(error);
+            match ended {
+                Err(error) if self.client.wire().accepted.refused(upload.algorithm, &error) => {}
+                ended => return ended,
             }
         }
     }
 
+    /// Aborts an upload that has failed. The error says where that was not possible.
+    pub(super) async fn abandon(&self, upload: &MultipartUpload, error: Error, cancel: &Cancel) -> Error {
+        match self.abort(upload, cancel).await {
+            Ok(_) => error,
+            Err(left) => error.with_note(&not_aborted(upload, &left)),
+        }
+    }
+
     /// Aborts an upload, with as many retries as any request has, unless nobody waits for the transfer any more.
-    async fn abort(&self, upload: &MultipartUpload, cancel: &Cancel) -> Result<()> {
+    pub(super) async fn abort(&self, upload: &MultipartUpload, cancel: &Cancel) -> Result<Aborted> {
         let limit = async {
             cancel.cancelled().await;
             tokio::time::sleep(ABORT_LIMIT).await;
@@ -102,22 +102,23 @@ impl Engine {
         }
     }
 
-    async fn parts_and_complete(
+    /// Sends all parts and makes sure that they are one file.
+    async fn send_all(
         self: &Arc<Self>,
         upload: &MultipartUpload,
         source: &Arc<Source>,
         plan: Plan,
         signed: bool,
         cancel: &Cancel,
-    ) -> Result<()> {
+    ) -> Result<AllParts> {
         let sent = self.send_parts(upload, source, plan, signed, cancel).await?;
         let crc64 = sent.iter().fold(None, |whole: Option<u64>, sent| {
             Some(whole.map_or(sent.crc64, |crc| combine(CrcAlgorithm::Crc64Nvme, crc, sent.crc64, sent.length)))
         });
         let crc64 = crc64.unwrap_or_default();
         until_cancelled(cancel, self.check_unchanged(source, crc64)).await?;
-        let parts: Vec<UploadedPart> = sent.into_iter().map(|sent| sent.part).collect();
-        until_cancelled(cancel, self.complete(upload, &parts, source.size(), crc64, cancel)).await
+        let parts = sent.into_iter().map(|sent| sent.part).collect();
+        Ok(AllParts { parts, size: source.size(), crc64 })
     }
 
     /// All parts, in the order of their numbers. At the first error the others are stopped, and have stopped when this
@@ -161,78 +162,11 @@ impl Engine {
         let source = source.clone();
         self.digests.run(move || load::check_unchanged(&source, crc64)).await?
     }
-
-    async fn complete(
-        &self,
-        upload: &MultipartUpload,
-        parts: &[UploadedPart],
-        size: u64,
-        crc64: u64,
-        cancel: &Cancel,
-    ) -> Result<()> {
-        let mut retry = Retry::new(self.client.options());
-        let mut unanswered = false;
-        loop {
-            retry.begin();
-            let whole = Some(encode_crc64(crc64));
-            let error = match self.client.complete_multipart(upload, parts, size, whole).await {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
-            let gone = error.code() == Some("NoSuchUpload");
-            // An earlier attempt may have gone through without an answer. Only content can tell.
-            let was_sent = !matches!(error.kind(), Kind::Connect | Kind::ConnectTimeout | Kind::Proxy);
-            unanswered |= was_sent && classify(&error) == Class::Transient;
-            if unanswered && self.is_stored(upload, parts, size, crc64).await {
-                // The same bytes may have stood there before: then the upload is still open. They are stored either
-                // way, so that an abort that fails is no failure.
-                let _left_to_the_lifecycle_rule = self.abort(upload, cancel).await;
-                return Ok(());
-            }
-            if gone && unanswered {
-                return Err(unknown(&error));
-            }
-            if let Err(error) = self.client.wire().pause(&mut retry, error, &upload.bucket, Some(&self.window)).await {
-                return Err(if unanswered && error.as_service().is_none() { unknown(&error) } else { error });
-            }
-        }
-    }
-
-    /// Whether the object that stands under the key is what was uploaded: by its checksum, else by an ETag that is
-    /// made of the parts' MD5 sums. That there is an object proves nothing.
-    async fn is_stored(&self, upload: &MultipartUpload, parts: &[UploadedPart], size: u64, crc64: u64) -> bool {
-        let Ok(head) = self.head(&upload.bucket, &upload.key).await else { return false };
-        if head.size != size {
-            return false;
-        }
-        let crc64 = Expected { algorithm: CrcAlgorithm::Crc64Nvme, value: crc64 };
-        head.expected == Some(crc64) || (head.etag.is_some() && head.etag == etag_of_parts(parts))
-    }
 }
 
-fn unknown(error: &Error) -> Error {
-    let text = "CompleteMultipartUpload got no clear answer and the object can't be told to be the new one; look \
-                whether it is before uploading again";
-    Error::new(Kind::OutcomeUnknown, format!("{text} ({})", error.message()))
-        .during("CompleteMultipartUpload")
-        .after_attempts(error.context().attempts)
-        .caused_by(error.clone())
-}
-
-/// The ETag that S3 makes of parts whose ETags are MD5 sums.
-fn etag_of_parts(parts: &[UploadedPart]) -> Option<String> {
-    let mut digest = Md5::new();
-    for part in parts {
-        let hex = part.etag.trim_matches('"');
-        if hex.len() != 32 {
-            return None;
-        }
-        for at in (0..32).step_by(2) {
-            digest.update([u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()?]);
-        }
-    }
-    let sum: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Some(format!("\"{sum}-{}\"", parts.len()))
+/// What is said of an upload that is left open.
+pub(super) fn not_aborted(upload: &MultipartUpload, left: &Error) -> String {
+    format!("the upload {} could not be aborted: {left}", upload.id)
 }
 
 /// Sends parts of one upload; owns what it needs, since parts are tasks.
@@ -291,23 +225,5 @@ fn sent(part: Part, etag: String, digests: Digests) -> Sent {
         part: UploadedPart { number: part.number, etag, checksum: digests.checksum },
         crc64: digests.crc64,
         length: part.length,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_etag_of_parts_is_computed_as_s3_does() {
-        // printf of the MD5 sums of "a" and "b", summed again.
-        let part = |etag: &str| UploadedPart { number: 1, etag: etag.into(), checksum: None };
-        let parts = [part("\"0cc175b9c0f1b6a831c399e269772661\""), part("\"92eb5ffee6ae2fec3ad71c777531578f\"")];
-        let mut sum = Md5::new();
-        sum.update(Md5::digest(b"a"));
-        sum.update(Md5::digest(b"b"));
-        let expected: String = sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(etag_of_parts(&parts), Some(format!("\"{expected}-2\"")));
-        assert_eq!(etag_of_parts(&[part("\"not-md5\"")]), None);
     }
 }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use s3bulk::config::TransferOptions;
 use s3bulk::error::Kind;
+use s3bulk::flow::Cancel;
 
 use crate::fault_server::{Ending, Fault, Moment, Operation, Rule, Script};
-use crate::rig::{LARGE, Rig, assert_named, content};
+use crate::rig::{LARGE, Rig, assert_named, content, options};
 
 fn complete() -> Rule {
     Rule::new("fault").on(Operation::CompleteMultipartUpload).first(1)
@@ -84,6 +86,54 @@ async fn a_complete_that_nobody_can_judge_is_called_unknown_and_says_where() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refused_second_complete_does_not_hide_that_the_first_went_through() {
+    for (looks, refused_looks) in [(2, 2), (usize::MAX, 3)] {
+        let denied = Fault::status(403, "AccessDenied");
+        let lost = complete().then(Fault::DropAnswer(Ending::Fin));
+        let refused = Rule::new("refused").on(Operation::CompleteMultipartUpload).then(denied.clone());
+        let look = Rule::new("look").on(Operation::HeadObject).first(looks).then(denied);
+        let rig = Rig::new(Script::new().rule(lost).rule(refused).rule(look));
+        let bytes = content(LARGE);
+        let uploaded = rig.upload(&bytes).await;
+        // One look after each Complete, and one after the abort that finds no upload.
+        assert_eq!(["fault", "refused", "look"].map(|id| rig.server.fired(id)), [1, 1, refused_looks]);
+        assert_eq!(rig.server.stats().count(Operation::HeadObject), 3);
+        assert!(rig.server.object("bucket", "key").unwrap().bytes == bytes);
+        if let Err(error) = &uploaded {
+            assert_eq!(error.kind(), &Kind::OutcomeUnknown, "{error}");
+            assert_named(error, &rig);
+        }
+        assert_eq!(uploaded.is_ok(), looks == 2);
+        rig.assert_clean().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_complete_that_another_file_has_cancelled_is_told_as_it_is() {
+    let denied = Fault::status(403, "AccessDenied");
+    for (look, kind) in [(0, Kind::Cancelled), (usize::MAX, Kind::OutcomeUnknown)] {
+        let slow = complete().then(Fault::HangBeforeHead);
+        let other = Rule::new("other").on(Operation::PutObject).then(denied.clone());
+        let look = Rule::new("look").on(Operation::HeadObject).first(look).then(denied.clone());
+        let options = TransferOptions { read_timeout: Duration::from_secs(60), ..options() };
+        let rig = Rig::with(Script::new().rule(slow).rule(other).rule(look), options);
+        std::fs::create_dir(rig.source()).unwrap();
+        std::fs::write(rig.source().join("a"), content(LARGE)).unwrap();
+        std::fs::write(rig.source().join("b"), b"small").unwrap();
+        let (report, error) = rig.upload_folder(&Cancel::new()).await;
+        assert_eq!((rig.server.fired("fault"), rig.server.fired("other")), (1, 1));
+        assert!(rig.server.object("bucket", "p/a").unwrap().bytes == content(LARGE));
+        // The cause speaks, not what it has cancelled.
+        assert_eq!(error.unwrap().code(), Some("AccessDenied"));
+        let (name, failure) = &report.failed[0];
+        assert_eq!((&**name, failure.kind()), ("p/a", &kind), "{failure}");
+        let says = if kind == Kind::Cancelled { "the object is stored" } else { "look whether it is" };
+        assert!(failure.message().contains(says), "{failure}");
+        rig.assert_clean().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_equal_object_from_before_leaves_no_upload_behind() {
     let rig = Rig::new(Script::new());
     let bytes = content(LARGE);
@@ -112,14 +162,14 @@ async fn an_upload_that_is_gone_begins_anew() {
 async fn a_refusal_of_a_large_part_is_seen_however_the_connection_ends() {
     // One part of 32 MiB: more than any socket buffer takes.
     const PART: usize = 32 << 20;
-    let options = s3bulk::config::TransferOptions { part_size: PART as u64, ..crate::rig::options() };
+    let options = TransferOptions { part_size: PART as u64, ..options() };
     for ending in [Ending::Reset, Ending::Fin, Ending::FinAndDrain, Ending::KeepOpen] {
         let denied = Fault::status(403, "AccessDenied").at(Moment::BeforeBody).ending(ending);
         let rig =
             Rig::with(Script::new().rule(Rule::new("fault").on(Operation::UploadPart).then(denied)), options.clone());
         // Sparse: its content is of no concern here.
         std::fs::File::create(rig.source()).unwrap().set_len(PART as u64).unwrap();
-        let error = rig.upload_source(&s3bulk::flow::Cancel::new()).await.unwrap_err();
+        let error = rig.upload_source(&Cancel::new()).await.unwrap_err();
         assert!(rig.server.fired("fault") >= 1);
         assert_eq!((error.code(), error.status()), (Some("AccessDenied"), Some(403)), "{ending:?}: {error}");
         assert_named(&error, &rig);
