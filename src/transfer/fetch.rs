@@ -13,6 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::wire::body::BoxFuture;
 use crate::wire::checksum::Expected;
 use crate::wire::object::{Limits, ObjectRequest};
+use crate::wire::pieces::Pieces;
 use crate::wire::response::ServerResponse;
 use crate::wire::retry::Retry;
 
@@ -128,7 +129,7 @@ impl std::ops::Deref for SharedFile {
 struct Writer {
     disk: Arc<DiskThreads>,
     file: Arc<SharedFile>,
-    batch: Vec<Bytes>,
+    batch: Pieces,
     batched: usize,
     /// Where the batch begins in the file.
     at: u64,
@@ -150,7 +151,7 @@ impl Writer {
         let (file, batch, mut at) = (self.file.clone(), std::mem::take(&mut self.batch), self.at);
         self.at += std::mem::take(&mut self.batched) as u64;
         let write = self.disk.run(move || {
-            for bytes in &batch {
+            for bytes in &batch.finish() {
                 file.write_all_at(bytes, at)?;
                 at += bytes.len() as u64;
             }
@@ -270,7 +271,7 @@ impl Engine {
         let mut writer = Writer {
             disk: self.disk.clone(),
             file: file.clone(),
-            batch: Vec::new(),
+            batch: Pieces::default(),
             batched: 0,
             at: from.offset,
             writing: None,

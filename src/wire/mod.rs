@@ -9,6 +9,7 @@ pub mod endpoint;
 mod error_document;
 mod failure;
 pub mod object;
+pub mod pieces;
 pub mod pool;
 pub mod proxy;
 pub mod resolve;

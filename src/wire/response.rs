@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 
 use super::error_document::parse_error;
 use super::failure::from_hyper;
+use super::pieces::Pieces;
 use super::pool::{Answer, Unfinished, is_too_slow};
 use super::socket::ConnectionHandle;
 use crate::error::{Error, Kind, Result};
@@ -123,9 +124,9 @@ impl ServerResponse {
         Ok(())
     }
 
-    /// The whole body as it came, at most `limit` bytes: nothing is copied.
+    /// The whole body as it came, at most `limit` bytes: nothing is copied but tiny frames, together.
     pub async fn frames(&mut self, limit: usize) -> Result<Vec<Bytes>> {
-        let mut frames = Vec::new();
+        let mut frames = Pieces::default();
         let mut length = 0;
         while let Some(bytes) = self.next().await? {
             length += bytes.len();
@@ -134,7 +135,7 @@ impl ServerResponse {
             }
             frames.push(bytes);
         }
-        Ok(frames)
+        Ok(frames.finish())
     }
 
     /// The whole body in one piece, at most `limit` bytes.
@@ -173,5 +174,40 @@ impl ServerResponse {
         if let Some(connection) = &self.connection {
             connection.kill();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_in_chunks_of_one_byte_is_few_frames() {
+        const LENGTH: usize = 200 << 10;
+        let (ours, mut theirs) = tokio::io::duplex(64 << 10);
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(ours)).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let server = tokio::spawn(async move {
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                assert!(theirs.read_buf(&mut request).await.unwrap() > 0);
+            }
+            let chunks = b"1\r\nx\r\n".repeat(LENGTH);
+            let head: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+            theirs.write_all(&[head, &chunks, b"0\r\n\r\n"].concat()).await.unwrap();
+            theirs
+        });
+        let request = http::Request::new(http_body_util::Empty::<Bytes>::new());
+        let response = sender.send_request(request).await.unwrap();
+        let answer = Answer { response, connection: None, answer_time: None, unfinished: None };
+        let mut response = ServerResponse::new(answer, Duration::from_secs(60), None);
+        let frames = response.frames(LENGTH).await.unwrap();
+        assert!(frames.len() <= 4, "{}", frames.len());
+        assert!(frames.concat() == b"x".repeat(LENGTH));
+        drop((sender, server.await.unwrap()));
+        connection.await.unwrap().unwrap();
     }
 }

@@ -1,6 +1,7 @@
 //! Servers that follow other rules than AWS: their objects come through, their answers are not read into more than they say.
 
 use s3bulk::error::Kind;
+use s3bulk::flow::Cancel;
 
 use crate::download_setup::{arrives, fails, on};
 use crate::fault_server::{Algorithm, Fault, Moment, Operation, Rule, Script, StoredChecksum};
@@ -58,6 +59,18 @@ async fn a_chunked_answer_is_counted_whatever_length_it_declares() {
     }
     let short = on(Operation::GetObject).first(1).then(Fault::ChunkedWithLength).then(Fault::ContentLengthOff(5));
     arrives(SMALL, short).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_in_the_smallest_chunks_arrives() {
+    // Whole in memory, streamed, in ranges; the last with pieces of every length beside each other.
+    for (size, chunk) in [(20 << 10, 1), (MIDDLING, 100), (LARGE, 5_000)] {
+        arrives(size, on(Operation::GetObject).then(Fault::ChunksOf(chunk))).await;
+    }
+    let listed = on(Operation::ListObjectsV2).then(Fault::ChunksOf(1));
+    let rig = crate::download_setup::filled(Script::new().rule(listed), &["p/a", "p/b"]);
+    let (report, error) = rig.download_prefix("p", &Cancel::new()).await;
+    assert_eq!((rig.server.fired("fault"), report.done.len(), error.is_none()), (1, 2, true));
 }
 
 #[tokio::test(flavor = "multi_thread")]

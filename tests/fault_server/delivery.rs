@@ -1,6 +1,5 @@
 //! Puts an answer on the wire, with the faults that concern its bytes.
 
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -101,7 +100,7 @@ fn frame(response: &mut Response, request: &Request, faults: &[Fault], clock_shi
             }
             Fault::ContentLengthOff(by) => declared = (declared + by).max(0),
             Fault::CloseDelimited => framing = Framing::Close,
-            Fault::Chunked | Fault::WhiteSpaceFirst(_) => framing = Framing::Chunked,
+            Fault::Chunked | Fault::ChunksOf(_) | Fault::WhiteSpaceFirst(_) => framing = Framing::Chunked,
             Fault::ChunkedWithLength => (framing, both) = (Framing::Chunked, true),
             _ => {}
         }
@@ -185,11 +184,12 @@ fn head_bytes(response: &Response) -> Vec<u8> {
 }
 
 async fn send_body(wire: &mut Wire, body: &[u8], framing: Framing, faults: &[Fault]) -> Result<(), Closed> {
-    let (mut pace, mut stop, mut rest) = ((PIECE, None), None, body);
+    let (mut pace, mut chunk, mut stop, mut rest) = ((PIECE, None), PIECE, None, body);
     for fault in faults {
         match fault {
             Fault::DelayBody(delay) => wire.pause(*delay).await?,
             Fault::Trickle { bytes, interval } => pace = ((*bytes).max(1), Some(*interval)),
+            Fault::ChunksOf(bytes) => chunk = (*bytes).max(1),
             Fault::CutBody { after, ending } => stop = Some((*after, Some(*ending))),
             Fault::HangInBody { after } => stop = Some((*after, None)),
             Fault::WhiteSpaceFirst(duration) => rest = send_blanks(wire, rest, *duration).await?,
@@ -201,7 +201,7 @@ async fn send_body(wire: &mut Wire, body: &[u8], framing: Framing, faults: &[Fau
         if let Some(interval) = pace.1 {
             wire.pause(interval).await?;
         }
-        send_piece(wire, piece, framing).await?;
+        send_piece(wire, piece, framing, chunk).await?;
     }
     match stop {
         Some((_, Some(ending))) => Err(wire.end(ending).await),
@@ -212,27 +212,32 @@ async fn send_body(wire: &mut Wire, body: &[u8], framing: Framing, faults: &[Fau
     }
 }
 
-async fn send_piece(wire: &mut Wire, piece: &[u8], framing: Framing) -> Result<(), Closed> {
+/// However small the chunks are, a piece of them goes out at once.
+async fn send_piece(wire: &mut Wire, piece: &[u8], framing: Framing, chunk: usize) -> Result<(), Closed> {
     if framing != Framing::Chunked {
         return wire.send(piece).await;
     }
-    let mut size = String::new();
-    let _infallible = write!(size, "{:x}\r\n", piece.len());
-    wire.send(&[size.as_bytes(), piece, b"\r\n"].concat()).await
+    let mut bytes = Vec::new();
+    for chunk in piece.chunks(chunk) {
+        bytes.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+        bytes.extend_from_slice(chunk);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    wire.send(&bytes).await
 }
 
 /// The XML declaration, then blanks; returns what is left of the body. Always chunked.
 async fn send_blanks<'a>(wire: &mut Wire, body: &'a [u8], duration: Duration) -> Result<&'a [u8], Closed> {
     let rest = match body.strip_prefix(DECLARATION.as_bytes()) {
         Some(rest) => {
-            send_piece(wire, DECLARATION.as_bytes(), Framing::Chunked).await?;
+            send_piece(wire, DECLARATION.as_bytes(), Framing::Chunked, PIECE).await?;
             rest
         }
         None => body,
     };
     let begun = Instant::now();
     while begun.elapsed() < duration {
-        send_piece(wire, b" ", Framing::Chunked).await?;
+        send_piece(wire, b" ", Framing::Chunked, PIECE).await?;
         wire.pause(BLANK_INTERVAL).await?;
     }
     Ok(rest)

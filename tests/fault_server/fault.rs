@@ -66,6 +66,8 @@ pub enum Fault {
     /// No length: the body ends where the connection does.
     CloseDelimited,
     Chunked,
+    /// Chunked, so many bytes in each chunk.
+    ChunksOf(usize),
     /// `Transfer-Encoding: chunked` beside a `Content-Length`.
     ChunkedWithLength,
     /// 200 and the whole object, whatever was asked.

@@ -136,6 +136,7 @@ fn simple_fault(name: &str, value: &str) -> Result<Fault, String> {
         "truncate" => Fault::TruncateBody { to: number(value)? },
         "length-off" => Fault::ContentLengthOff(number(value)?),
         "chunked" => Fault::Chunked,
+        "chunks-of" => Fault::ChunksOf(number(value)?),
         "close-delimited" => Fault::CloseDelimited,
         "ignore-range" => Fault::IgnoreRange,
         "move-range" => Fault::MoveRange(number(value)?),

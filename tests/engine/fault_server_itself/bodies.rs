@@ -51,6 +51,8 @@ async fn chunks_are_whole_cut_or_beside_a_length() {
     assert!(head.contains("transfer-encoding: chunked") && head.contains("content-length: 10"), "{head}");
     let (_, body, _) = all(&[Fault::Chunked, Fault::CutBody { after: 4, ending: Ending::Fin }]).await;
     assert_eq!(body, "4\r\n0123\r\n");
+    let (_, body, _) = all(&[Fault::ChunksOf(6), Fault::EndWith(Ending::Fin)]).await;
+    assert_eq!(body, "6\r\n012345\r\n4\r\n6789\r\n0\r\n\r\n");
 }
 
 #[tokio::test]
