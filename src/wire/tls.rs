@@ -1,13 +1,14 @@
 //! One TLS configuration for both planes: trusted certificates, session cache, HTTP/1.1 only.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls_native_certs::{CertificateResult, ErrorKind};
 use tokio_rustls::TlsConnector;
 
 use crate::error::{Error, Kind, Result};
@@ -17,7 +18,9 @@ use crate::error::{Error, Kind, Result};
 pub struct Tls {
     bundle: Option<(PathBuf, Vec<CertificateDer<'static>>)>,
     verify: bool,
-    connector: OnceLock<Result<TlsConnector>>,
+    /// How the system's certificates are found.
+    find: fn() -> CertificateResult,
+    connector: Mutex<Option<TlsConnector>>,
 }
 
 impl Tls {
@@ -27,17 +30,24 @@ impl Tls {
             Some(path) => Some((path.to_owned(), certificates(path)?)),
             None => None,
         };
-        Ok(Self { bundle, verify: true, connector: OnceLock::new() })
+        let find = rustls_native_certs::load_native_certs;
+        Ok(Self { bundle, verify: true, find, connector: Mutex::default() })
     }
 
     /// Takes every certificate for good, because the caller has said so.
     pub fn unverified() -> Self {
-        Self { bundle: None, verify: false, connector: OnceLock::new() }
+        let find = rustls_native_certs::load_native_certs;
+        Self { bundle: None, verify: false, find, connector: Mutex::default() }
     }
 
-    /// The connector, the same for all connections, so that they share one session cache.
+    /// The connector, the same for all connections, so that they share one session cache. What could not be built is
+    /// built again for the next connection: a lack of descriptors passes, a file is mended.
     pub fn connector(&self) -> Result<TlsConnector> {
-        self.connector.get_or_init(|| self.build()).clone()
+        let mut connector = self.connector.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*connector {
+            Some(known) => Ok(known.clone()),
+            None => Ok(connector.insert(self.build()?).clone()),
+        }
     }
 
     fn build(&self) -> Result<TlsConnector> {
@@ -55,26 +65,53 @@ impl Tls {
     }
 
     fn roots(&self) -> Result<RootCertStore> {
+        let Some((path, certificates)) = &self.bundle else { return system_roots((self.find)()) };
         let mut roots = RootCertStore::empty();
-        match &self.bundle {
-            Some((path, certificates)) => {
-                for certificate in certificates {
-                    roots.add(certificate.clone()).map_err(|error| {
-                        let text = format!("CA bundle {} holds a certificate that can't be used", path.display());
-                        Error::new(Kind::Tls, text).at_path(path).caused_by(error)
-                    })?;
-                }
-            }
-            None => {
-                let native = rustls_native_certs::load_native_certs();
-                roots.add_parsable_certificates(native.certs);
-                if roots.is_empty() {
-                    // Slim images have no certificates at all; the built-in ones are Mozilla's, as in botocore's certifi.
-                    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-                }
-            }
+        for certificate in certificates {
+            roots.add(certificate.clone()).map_err(|error| {
+                let text = format!("CA bundle {} holds a certificate that can't be used", path.display());
+                Error::new(Kind::Tls, text).at_path(path).caused_by(error)
+            })?;
         }
         Ok(roots)
+    }
+}
+
+/// What the system trusts. Mozilla's certificates only where it has none: where there are some that can't be read, they
+/// may have been chosen to be fewer.
+fn system_roots(found: CertificateResult) -> Result<RootCertStore> {
+    let mut errors: Vec<Error> = found.errors.into_iter().map(unreadable).collect();
+    // Those that could be opened are not all; which are missing nobody would know.
+    if let Some(exhausted) = errors.iter().position(Error::is_exhausted) {
+        return Err(errors.swap_remove(exhausted));
+    }
+    let is_bare = found.certs.is_empty() && errors.is_empty();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    if is_bare {
+        // Slim images have no certificates at all; the built-in ones are Mozilla's, as in botocore's certifi.
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    if roots.is_empty() {
+        let useless = || Error::new(Kind::Tls, format!("none of the system's certificates can be used; {ELSEWHERE}"));
+        return Err(errors.into_iter().next().unwrap_or_else(useless));
+    }
+    Ok(roots)
+}
+
+/// Where the system's certificates are, when they are elsewhere.
+const ELSEWHERE: &str = "SSL_CERT_FILE and SSL_CERT_DIR say where they are, AWS_CA_BUNDLE names others";
+
+fn unreadable(error: rustls_native_certs::Error) -> Error {
+    let text = format!("the system's certificates can't be read: {error}; {ELSEWHERE}");
+    match error.kind {
+        ErrorKind::Io { inner, path } => {
+            let below = Error::io(inner, "reading certificates", &path);
+            // Without descriptors there is no connection, and that is waited for.
+            let kind = if below.is_exhausted() { Kind::Connect } else { Kind::Tls };
+            Error::new(kind, text).at_path(path).caused_by(below)
+        }
+        _ => Error::new(Kind::Tls, text).caused_by(error),
     }
 }
 
@@ -165,7 +202,10 @@ fn explain(error: &rustls::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
     use super::*;
+    use crate::wire::retry::{Class, classify};
 
     const GARBAGE: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 
@@ -186,7 +226,73 @@ mod tests {
     #[test]
     fn without_a_bundle_nothing_is_loaded_yet() {
         let tls = Tls::new(None).unwrap();
-        assert!(tls.connector.get().is_none());
+        assert!(tls.connector.lock().unwrap().is_none());
         assert!(tls.connector().is_ok());
+    }
+
+    fn found(certs: &[&CertificateDer<'static>], errors: Vec<rustls_native_certs::Error>) -> CertificateResult {
+        let mut found = CertificateResult::default();
+        found.certs = certs.iter().map(|&certificate| certificate.clone()).collect();
+        found.errors = errors;
+        found
+    }
+
+    fn failed(number: rustix::io::Errno) -> rustls_native_certs::Error {
+        let inner = std::io::Error::from_raw_os_error(number.raw_os_error());
+        let kind = ErrorKind::Io { inner, path: "/certificates/all.pem".into() };
+        rustls_native_certs::Error { context: "failed to read PEM from file", kind }
+    }
+
+    #[test]
+    fn mozillas_certificates_are_trusted_only_where_there_are_none_and_nothing_failed() {
+        use rustix::io::Errno;
+        let good = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap().cert.der().clone();
+        let bad = CertificateDer::from(b"no certificate".to_vec());
+        let mozillas = webpki_roots::TLS_SERVER_ROOTS.len();
+        let pem = || rustls_native_certs::Error {
+            context: "failed to read PEM from file",
+            kind: ErrorKind::Pem(rustls::pki_types::pem::Error::NoItemsFound),
+        };
+        for (found, trusted) in [
+            (found(&[], vec![]), Some(mozillas)),
+            (found(&[&good], vec![]), Some(1)),
+            (found(&[&good, &bad], vec![failed(Errno::ACCESS), pem()]), Some(1)),
+            (found(&[], vec![failed(Errno::ACCESS)]), None),
+            (found(&[], vec![failed(Errno::NOENT)]), None),
+            (found(&[], vec![pem()]), None),
+            (found(&[&bad], vec![]), None),
+            (found(&[], vec![failed(Errno::MFILE)]), None),
+            (found(&[&good], vec![failed(Errno::ACCESS), failed(Errno::NFILE)]), None),
+        ] {
+            let text = format!("{found:?}");
+            let roots = system_roots(found);
+            assert_eq!(roots.as_ref().ok().map(RootCertStore::len), trusted, "{text}");
+            if let Err(error) = roots {
+                assert!(error.message().contains("AWS_CA_BUNDLE"), "{error}");
+                let names_the_file = error.message().contains("/certificates/all.pem");
+                assert_eq!(names_the_file, text.contains("all.pem"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn certificates_that_can_not_be_read_for_want_of_descriptors_are_waited_for() {
+        let exhausted = system_roots(found(&[], vec![failed(rustix::io::Errno::MFILE)])).unwrap_err();
+        assert_eq!(classify(&exhausted), Class::Exhausted);
+        let refused = system_roots(found(&[], vec![failed(rustix::io::Errno::ACCESS)])).unwrap_err();
+        assert_eq!((classify(&refused), refused.kind()), (Class::Fatal, &Kind::Tls));
+    }
+
+    #[test]
+    fn certificates_that_could_not_be_read_are_looked_for_again() {
+        static TIMES: AtomicUsize = AtomicUsize::new(0);
+        let find = || match TIMES.fetch_add(1, Relaxed) {
+            0 => found(&[], vec![failed(rustix::io::Errno::MFILE)]),
+            _ => CertificateResult::default(),
+        };
+        let tls = Tls { find, ..Tls::new(None).unwrap() };
+        assert_eq!(tls.connector().err().unwrap().kind(), &Kind::Connect);
+        assert!(tls.connector().is_ok() && tls.connector().is_ok());
+        assert_eq!(TIMES.load(Relaxed), 2);
     }
 }
