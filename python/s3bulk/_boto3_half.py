@@ -93,7 +93,7 @@ class Boto3Half:
         return self._environment.other_endpoints or is_botocores_business(bucket) or self._is_host_with_dots(bucket)
 
     def _is_host_with_dots(self, bucket: Any) -> bool:
-        """On plain http, where no certificate minds, botocore puts buckets with dots into the host; the SDK does not."""
+        """On plain http, where no certificate minds, botocore puts dots into the host; the SDK does not."""
         url = self._config.endpoint_url or self._environment.endpoint_url or ""
         return (
             self._config.addressing_style == "virtual"

@@ -1,5 +1,6 @@
 //! One TLS configuration for both planes: trusted certificates, session cache, HTTP/1.1 only.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -80,7 +81,8 @@ impl Tls {
 /// What the system trusts. Mozilla's certificates only where it has none: where there are some that can't be read, they
 /// may have been chosen to be fewer.
 fn system_roots(found: CertificateResult) -> Result<RootCertStore> {
-    let mut errors: Vec<Error> = found.errors.into_iter().map(unreadable).collect();
+    let failed = found.errors.into_iter().filter(|error| !is_missing(error));
+    let mut errors: Vec<Error> = failed.map(unreadable).collect();
     // Those that could be opened are not all; which are missing nobody would know.
     if let Some(exhausted) = errors.iter().position(Error::is_exhausted) {
         return Err(errors.swap_remove(exhausted));
@@ -101,6 +103,11 @@ fn system_roots(found: CertificateResult) -> Result<RootCertStore> {
 
 /// Where the system's certificates are, when they are elsewhere.
 const ELSEWHERE: &str = "SSL_CERT_FILE and SSL_CERT_DIR say where they are, AWS_CA_BUNDLE names others";
+
+/// Where a variable names what is not there, there is nothing: boto3 looks at neither variable, and works too.
+fn is_missing(error: &rustls_native_certs::Error) -> bool {
+    matches!(&error.kind, ErrorKind::Io { inner, .. } if inner.kind() == io::ErrorKind::NotFound)
+}
 
 fn unreadable(error: rustls_native_certs::Error) -> Error {
     let text = format!("the system's certificates can't be read: {error}; {ELSEWHERE}");
@@ -258,7 +265,8 @@ mod tests {
             (found(&[&good], vec![]), Some(1)),
             (found(&[&good, &bad], vec![failed(Errno::ACCESS), pem()]), Some(1)),
             (found(&[], vec![failed(Errno::ACCESS)]), None),
-            (found(&[], vec![failed(Errno::NOENT)]), None),
+            (found(&[], vec![failed(Errno::NOENT)]), Some(mozillas)),
+            (found(&[], vec![failed(Errno::NOENT), failed(Errno::ACCESS)]), None),
             (found(&[], vec![pem()]), None),
             (found(&[&bad], vec![]), None),
             (found(&[], vec![failed(Errno::MFILE)]), None),
