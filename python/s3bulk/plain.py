@@ -108,11 +108,15 @@ def download_prefix(s3_client: Any, bucket: str, key_prefix: str, local_dir: str
     os.makedirs(local_dir, exist_ok=True)
     done: list[str] = []
     size = 0
+    arrivals = _Arrivals()
     pages = _checked_pages(s3_client, bucket, prefix, local_dir)
     while (page := _next_page(pages, done, size)) is not None:
         for at, (key, relative) in enumerate(page):
+            path = os.path.join(local_dir, relative)
             try:
+                arrivals.check(key, path)
                 size += download_file(s3_client, bucket, key, relative, local_dir, durable)
+                arrivals.add(key, path)
             except BaseException as error:
                 not_begun = [relative for _, relative in page[at + 1 :]]
                 attach_report(error, Report(done, [(relative, error)], not_begun, size))
@@ -120,6 +124,32 @@ def download_prefix(s3_client: Any, bucket: str, key_prefix: str, local_dir: str
             done.append(relative)
     logger.debug(DOWNLOADED_PREFIX, len(done), bucket, prefix, local_dir)
     return Report(done=done, bytes=size)
+
+
+class _Arrivals:
+    """The files that a download has put in place: links and folded cases lead several keys to one."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], tuple[str, str]] = {}
+
+    def add(self, key: str, path: str) -> None:
+        status = os.stat(path)
+        if stat.S_ISREG(status.st_mode):
+            self._known[status.st_dev, status.st_ino] = (key, path)
+
+    def check(self, key: str, path: str) -> None:
+        """Refuses a key whose place another one has taken."""
+        try:
+            status = os.stat(path)
+            other, other_path = self._known.get((status.st_dev, status.st_ino), (None, ""))
+            # The number of a file that is gone is used again.
+            is_taken = other is not None and os.path.samefile(other_path, path)
+        except OSError:  # nothing is there, or the download says what is the matter
+            return
+        if is_taken:
+            raise ValueError(
+                f'Two S3 keys need the same place on disk: "{other}" and "{key}"; download them into different folders'
+            )
 
 
 def _next_page(pages: Iterator[list[tuple[str, str]]], done: list[str], size: int) -> list[tuple[str, str]] | None:

@@ -157,3 +157,19 @@ def test_plain_object_gone_since_the_listing_is_an_error(tmp_path: Path) -> None
     with pytest.raises(ClientError, match="404"):
         download_prefix_to_folder(client, "bucket", "p", tmp_path)
     assert files_below(tmp_path) == {}
+
+
+def test_keys_that_meet_through_a_link_do_not_replace_each_other(
+    client: Any, bucket: str, judge: Any, tmp_path: Path
+) -> None:
+    put_all(judge, bucket, {"p/latest/x": b"latest", "p/v1/x": b"v1"})
+    (tmp_path / "v1").mkdir()
+    (tmp_path / "latest").symlink_to("v1")
+    with pytest.raises(ValueError, match=r'"p/(latest|v1)/x" and "p/(latest|v1)/x"') as caught:
+        download_prefix_to_folder(client, bucket, "p", tmp_path)
+    report = caught.value.report  # type: ignore[attr-defined]
+    assert len(report.done) == len(report.failed) == 1
+    assert (tmp_path / "v1" / "x").read_bytes() == report.done[0].partition("/")[0].encode()
+    (tmp_path / "latest").unlink()
+    assert download_prefix_to_folder(client, bucket, "p", tmp_path) == ["latest/x", "v1/x"]
+    assert files_below(tmp_path) == {"latest/x": b"latest", "v1/x": b"v1"}
