@@ -112,7 +112,7 @@ def download_prefix(s3_client: Any, bucket: str, key_prefix: str, local_dir: str
     pages = _checked_pages(s3_client, bucket, prefix, local_dir)
     while (page := _next_page(pages, done, size)) is not None:
         for at, (key, relative) in enumerate(page):
-            path = os.path.join(local_dir, relative)
+            path = os.path.normpath(os.path.join(local_dir, relative))
             try:
                 arrivals.check(key, path)
                 size += download_file(s3_client, bucket, key, relative, local_dir, durable)
