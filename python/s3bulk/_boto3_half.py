@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from s3bulk._failures import attach_report
 from s3bulk._interception import has_hooks, is_boto3_factory_replaced, is_botocore_patched, is_moto_on, is_untouched
 from s3bulk._parameters import is_botocores_business
 
@@ -116,7 +117,27 @@ class Boto3Half:
             if may_have_class(error):
                 with contextlib.suppress(Exception):  # nobody has classes of a client that can't be made
                     use_classes_of(self.get(), error)
-            raise
+            theirs = self._why_there_are_no_credentials(error)
+            if theirs is None:
+                raise
+            if (report := getattr(error, "report", None)) is not None:
+                attach_report(theirs, report)
+            raise theirs from error
+
+    def _why_there_are_no_credentials(self, error: Exception) -> Exception | None:
+        """What botocore raises where credentials can't be loaded: it has a class for each reason."""
+        from botocore.exceptions import CredentialRetrievalError, NoCredentialsError
+
+        if type(error) not in (CredentialRetrievalError, NoCredentialsError):
+            return None
+        try:
+            credentials = self.get()._request_signer._credentials
+            if credentials is None:
+                return None if type(error) is NoCredentialsError else NoCredentialsError()
+            credentials.get_frozen_credentials()
+        except Exception as theirs:
+            return theirs
+        return None  # it has some: what is the matter only the native half knows
 
     def under(self, options: TransferOptions) -> TransferOptions:
         """Options, with the environment's attempts where they say nothing of attempts."""

@@ -324,6 +324,30 @@ def test_both_halves_are_who_boto3_is(name: str, services: Authority, s3: Front,
     _check(("boto3", "half", "native"), machine, services, s3)
 
 
+# Where keys should come from and don't; boto3 has a class for each.
+_BROKEN: dict[str, Machine] = {
+    "a secret alone in a file": Machine("", credentials=_section("default", aws_secret_access_key="s")),
+    "a role of a profile that is not there": Machine(
+        "", config=_section("default", role_arn=ROLE, source_profile="gone")
+    ),
+    "a role without a source": Machine("", config=_section("default", role_arn=ROLE)),
+    "nobody has signed in": Machine(
+        "", config=_section("default", **_SSO, sso_start_url="https://other.test", sso_region="us-east-1")
+    ),
+    "a process that is not there": Machine("", config=_section("default", credential_process="HOME/gone")),
+    "a token file that is not there": Machine("", env={**_WEB, "AWS_WEB_IDENTITY_TOKEN_FILE": "HOME/gone"}),
+}
+
+
+@pytest.mark.parametrize("name", _BROKEN)
+def test_why_there_are_no_keys_is_said_in_boto3s_class(
+    name: str, services: Authority, s3: Front, tmp_path: Path
+) -> None:
+    native, half, boto3 = _run(_BROKEN[name], services, s3, tmp_path)
+    assert native == half == boto3 != "signed"
+    assert s3.requests == []
+
+
 # What an application does when the client has been made: both halves stay who they were.
 _LATER = {
     "keys in the environment": "os.environ.update(AWS_ACCESS_KEY_ID='later-key', AWS_SECRET_ACCESS_KEY='s')",
