@@ -4,12 +4,14 @@
 //! and `a` for one name. A file is announced before it gets its name, so that whoever finds it there knows whose it is.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::folder::Folder;
+use super::position::read_at;
 use super::root::Root;
 use super::standing::{Identity, Standing, identity_of};
 use crate::error::Result;
@@ -18,6 +20,9 @@ use crate::keys::same_place;
 /// Folders in which files may take places at the same time, unless they fall on one turn by chance: as many as are
 /// remembered with a handle.
 const TURNS: usize = 64;
+
+/// Bytes that are compared at a time.
+const COMPARED: usize = 64 << 10;
 
 /// What has arrived by one transfer.
 #[derive(Debug)]
@@ -75,11 +80,12 @@ impl<'a> Arrival<'a> {
         Ok(turn.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Refuses to replace what arrived under another name.
+    /// Refuses to let `new` replace what arrived in `folder` under another name, unless that holds the same bytes: a folder
+    /// with links to files has several keys for one, and may be fetched into itself.
     ///
     /// # Errors
     /// `KeyCollision`.
-    pub(super) fn admit(&self, standing: &Standing) -> Result<()> {
+    pub(super) fn admit(&self, new: &File, folder: &Folder, name: &OsStr, standing: &Standing) -> Result<()> {
         let Some(identity) = standing.identity else { return Ok(()) };
         let arrivals = self.root.arrivals();
         let Some(other) = arrivals.announced(identity).filter(|other| other != self.name) else { return Ok(()) };
@@ -87,7 +93,29 @@ impl<'a> Arrival<'a> {
         if self.root.identity_at(&other) != Some(identity) {
             return Ok(());
         }
+        // What can't be compared counts as different.
+        if folder.open_file(name).and_then(|there| hold_the_same(new, &there)).unwrap_or(false) {
+            return Ok(());
+        }
         Err(same_place(&format!("{}{other}", arrivals.listing), &format!("{}{}", arrivals.listing, self.name)))
+    }
+}
+
+fn hold_the_same(one: &File, other: &File) -> io::Result<bool> {
+    if one.metadata()?.len() != other.metadata()?.len() {
+        return Ok(false);
+    }
+    let (mut of_one, mut of_other) = (vec![0; COMPARED], vec![0; COMPARED]);
+    let mut at = 0;
+    loop {
+        let (read, read_too) = (read_at(one, &mut of_one, at)?, read_at(other, &mut of_other, at)?);
+        if of_one.get(..read) != of_other.get(..read_too) {
+            return Ok(false);
+        }
+        if read < COMPARED {
+            return Ok(true);
+        }
+        at += read as u64;
     }
 }
 

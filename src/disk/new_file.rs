@@ -320,7 +320,7 @@ impl NewFile {
         if was_free || arrival.is_some() {
             let standing = self.target.look()?;
             if let (Some(arrival), Some(standing)) = (arrival, &standing) {
-                arrival.admit(standing)?;
+                arrival.admit(&self.file, folder, name, standing)?;
             }
             if was_free {
                 self.hand_on(standing)?;

@@ -161,7 +161,7 @@ impl Folder {
     /// Makes a file; an error when the name is taken, were it by a link. `private` keeps others out.
     pub(in crate::disk) fn create(&self, name: &OsStr, private: bool) -> io::Result<File> {
         fault::at(Step::Create)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = if private { Mode::from_raw_mode(0o600) } else { ANYONE };
         Ok(retry_on_intr(|| openat(&self.handle, name, flags, mode))?.into())
     }
@@ -169,7 +169,7 @@ impl Folder {
     /// Makes a file without a name, on this directory's file system.
     pub(in crate::disk) fn create_unnamed(&self) -> io::Result<File> {
         fault::at(Step::Create)?;
-        let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
         Ok(retry_on_intr(|| openat(&self.handle, c".", flags, ANYONE))?.into())
     }
 
@@ -206,6 +206,12 @@ impl Folder {
     /// Opens what stands at a name for writing, without cutting it. A FIFO waits for its reader.
     pub(in crate::disk) fn open_standing(&self, name: &OsStr) -> io::Result<File> {
         let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
+        Ok(retry_on_intr(|| openat(&self.handle, name, flags, Mode::empty()))?.into())
+    }
+
+    /// Opens a file for reading; an error where a link stands.
+    pub(in crate::disk) fn open_file(&self, name: &OsStr) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         Ok(retry_on_intr(|| openat(&self.handle, name, flags, Mode::empty()))?.into())
     }
 

@@ -98,7 +98,7 @@ impl Folder {
     pub(in crate::disk) fn create(&self, name: &OsStr, private: bool) -> io::Result<File> {
         fault::at(Step::Create)?;
         let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
+        options.read(true).write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, if private { 0o600 } else { 0o666 });
         #[cfg(not(unix))]
@@ -134,6 +134,11 @@ impl Folder {
             return Err(io::Error::other("a link was put here meanwhile"));
         }
         OpenOptions::new().write(true).open(self.path.join(name))
+    }
+
+    /// Opens a file for reading.
+    pub(in crate::disk) fn open_file(&self, name: &OsStr) -> io::Result<File> {
+        File::open(self.path.join(name))
     }
 
     /// Waits until the names in this directory are on the disk. Windows has no such call.
