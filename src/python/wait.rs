@@ -198,16 +198,21 @@ impl<T: Send> Waiting<T> {
                 Ok(Note::Done(done)) => return Ok(done),
                 Ok(Note::Log(level, text)) => caller.log(level, &text)?,
                 Ok(Note::ContentType(name, answer)) => {
-                    let _cancelled_meanwhile = answer.send(caller.content_type(&name)?);
+                    let found = caller.content_type(&name);
+                    let answer = self.here(answer)?;
+                    let _cancelled_meanwhile = answer.send(found?);
                 }
                 Ok(Note::Credentials(question)) => {
                     // Taken only when the answer is there: to find it Python may begin another transfer of this client,
                     // which gets the question too. Somebody else who waits may have been quicker.
-                    if question.is_open()
-                        && let Some(keys) = caller.credentials()?
-                        && let Some(answer) = question.take()
-                    {
-                        let _cancelled_meanwhile = answer.send(keys);
+                    if question.is_open() {
+                        let found = caller.credentials();
+                        let question = self.here(question)?;
+                        if let Some(keys) = found?
+                            && let Some(answer) = question.take()
+                        {
+                            let _cancelled_meanwhile = answer.send(keys);
+                        }
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -217,10 +222,18 @@ impl<T: Send> Waiting<T> {
                 }
             }
             py.check_signals()?;
-            if self.is_elsewhere() {
-                return Err(PyRuntimeError::new_err(FORKED));
-            }
+            self.here(())?;
         }
+    }
+
+    /// A value of the transfer's, which in a forked child is neither used nor dropped: that would wake tasks which are not
+    /// there.
+    fn here<V>(&self, value: V) -> PyResult<V> {
+        if self.is_elsewhere() {
+            std::mem::forget(value);
+            return Err(PyRuntimeError::new_err(FORKED));
+        }
+        Ok(value)
     }
 
     /// Whether this is a forked child, in which nothing of the transfer lives.

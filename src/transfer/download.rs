@@ -27,6 +27,8 @@ use crate::wire::retry::Retry;
 const RESTARTS: u32 = 3;
 /// How often an object is fetched again whose bytes don't match its checksum (PITFALLS 2.14).
 const REFETCHES: u32 = 2;
+/// How often an object is fetched again that could not be written for want of descriptors or memory.
+const REWRITES: u32 = 10;
 /// Memory of a range on its way: hyper's read buffer, the batch that arrives, the one that is written, the blocks that
 /// these pin, and what the allocator keeps beside them. Measured: 1.4 MiB (docs/decisions/0003).
 const RANGE_MEMORY: u64 = 3 << 19;
@@ -157,10 +159,12 @@ impl Engine {
         cancel: &Cancel,
     ) -> Result<u64> {
         let mut lane = Some(lane);
-        let (mut restarts, mut refetches, mut ranges) = (0, 0, true);
+        let (mut restarts, mut refetches, mut rewrites, mut ranges) = (0, 0, 0, true);
         let mut retry = Retry::new(self.client.options());
         loop {
-            let error = match self.attempt(&object, &place, &mut lane, ranges, cancel).await {
+            let attempt = self.attempt(&object, &place, &mut lane, ranges, cancel).await;
+            rewrites += u32::from(matches!(attempt, Err(Stopped::Unwritten(_))));
+            let error = match attempt {
                 Ok(size) => return Ok(size),
                 Err(Stopped::NoRanges(_)) if ranges => {
                     ranges = false;
@@ -183,7 +187,8 @@ impl Engine {
                     refetches += 1;
                     error
                 }
-                Err(Stopped::Failed(error)) => {
+                Err(Stopped::Unwritten(error)) if rewrites > REWRITES => return Err(error),
+                Err(Stopped::Failed(error) | Stopped::Unwritten(error)) => {
                     self.wait_for_descriptors(&mut retry, error, &object.bucket, cancel).await?;
                     self.take_lane(&mut lane, cancel).await?;
                     continue;
@@ -241,7 +246,7 @@ impl Engine {
             return Err(Error::new(Kind::Internal, "a finished file is still being written").into());
         };
         let place = place.clone();
-        self.disk.run(move || place.commit(file)).await??;
+        self.disk.run(move || place.commit(file)).await?.map_err(Stopped::Unwritten)?;
         Ok(object.size)
     }
 

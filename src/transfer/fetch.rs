@@ -65,6 +65,8 @@ pub enum Stopped {
     NoRanges(Error),
     /// It failed.
     Failed(Error),
+    /// All or some of it came and could not be written: begin again, if that is a matter of time.
+    Unwritten(Error),
     /// It failed, and nothing can make up for it: what was written to a device or FIFO can't be taken back.
     ForGood(Error),
 }
@@ -81,7 +83,11 @@ impl Stopped {
     /// As it is where bytes went to a device or FIFO.
     pub(super) fn for_good(self) -> Self {
         match self {
-            Self::Changed(error) | Self::NoRanges(error) | Self::Failed(error) | Self::ForGood(error) => {
+            Self::Changed(error)
+            | Self::NoRanges(error)
+            | Self::Failed(error)
+            | Self::Unwritten(error)
+            | Self::ForGood(error) => {
                 Self::ForGood(error.with_note("what was written to the device can't be taken back"))
             }
         }
@@ -213,7 +219,7 @@ impl Engine {
                         Ok(()) => return Ok((digest.finalize(), expected)),
                         Err(Unread::Unwritten(error)) => {
                             response.discard();
-                            return Err(Stopped::Failed(error));
+                            return Err(Stopped::Unwritten(error));
                         }
                         Err(Unread::Cut(error)) => {
                             response.discard();
