@@ -136,10 +136,14 @@ def is_botocore_patched() -> bool:
 
 
 def _functions_of_every_client() -> Iterator[Any]:
+    pythons = getattr(sys.modules.get("http.client"), "HTTPConnection", None)
     for module, name, functions in _CLASSES:
         family = getattr(sys.modules.get(module), name, None)
-        # Those of operations are in the classes that botocore makes.
-        yield from (getattr(family, each) for each in functions if hasattr(family, each))
+        # Those of operations are in the classes that botocore makes; what a class inherits from Python stays Python's.
+        for each in functions:
+            function = getattr(family, each, None)
+            if function is not None and function is not getattr(pythons, each, None):
+                yield function
 
 
 def _is_socket_pythons() -> bool:
@@ -200,7 +204,8 @@ def has_own_functions(client: Any) -> bool:
     return (
         all(pool.ConnectionCls.__module__ == "botocore.awsrequest" for pool in pools)
         and all(type(part).__module__.startswith(("botocore.", "urllib3.")) for part in parts)
-        and botocore.auth.AUTH_TYPE_MAPS["s3v4"].__module__ == "botocore.auth"
+        # With awscrt installed botocore signs with that.
+        and botocore.auth.AUTH_TYPE_MAPS["s3v4"].__module__ in ("botocore.auth", "botocore.crt.auth")
         and all(_is_own(function, _PATH) for function in _functions_of_every_client())
     )
 

@@ -181,6 +181,13 @@ def test_what_is_in_the_way_sees_the_transfer(
     assert set(stored(judge, moto_bucket)) == {"before", "k", "p/f"}
 
 
+def test_signatures_by_awscrt_are_botocores_own(moto: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As botocore.auth does where awscrt is installed.
+    signer = type("CrtS3SigV4Auth", (botocore.auth.S3SigV4Auth,), {"__module__": "botocore.crt.auth"})
+    monkeypatch.setitem(botocore.auth.AUTH_TYPE_MAPS, "s3v4", signer)
+    assert interception.is_untouched(boto3_client(moto))
+
+
 def test_a_hook_that_was_taken_away_is_out_of_the_way(moto: Server) -> None:
     client = boto3_client(moto)
     seen: Seen = []
