@@ -128,7 +128,8 @@ class Boto3Half:
         """What botocore raises where credentials can't be loaded: it has a class for each reason."""
         from botocore.exceptions import CredentialRetrievalError, NoCredentialsError
 
-        if type(error) not in (CredentialRetrievalError, NoCredentialsError):
+        # Where the keys are those of the application's session the error is botocore's already.
+        if self.credentials is not None or type(error) not in (CredentialRetrievalError, NoCredentialsError):
             return None
         try:
             credentials = self.get()._request_signer._credentials
