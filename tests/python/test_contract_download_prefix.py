@@ -9,7 +9,7 @@ from unittest.mock import MagicMock
 
 import pytest
 from botocore.exceptions import ClientError
-from s3bulk import TransferOptions, download_prefix_to_folder
+from s3bulk import TransferOptions, download_prefix_to_folder, upload_folder
 
 from tests.python.conftest import Listener, boto3_client, client_of, files_below, new_bucket, put_all
 from tests.servers import Server
@@ -173,3 +173,21 @@ def test_keys_that_meet_through_a_link_do_not_replace_each_other(
     (tmp_path / "latest").unlink()
     assert download_prefix_to_folder(client, bucket, "p", tmp_path) == ["latest/x", "v1/x"]
     assert files_below(tmp_path) == {"latest/x": b"latest", "v1/x": b"v1"}
+
+
+def test_a_folder_with_links_to_files_is_fetched_into_itself(client: Any, bucket: str, tmp_path: Path) -> None:
+    (tmp_path / "lib.so.1").write_bytes(os.urandom(200_000))
+    (tmp_path / "lib.so").symlink_to("lib.so.1")
+    before = files_below(tmp_path)
+    assert upload_folder(client, tmp_path, bucket, "p") == ["p/lib.so", "p/lib.so.1"]
+    assert download_prefix_to_folder(client, bucket, "p", tmp_path) == ["lib.so", "lib.so.1"]
+    assert files_below(tmp_path) == before
+    assert (tmp_path / "lib.so").is_symlink()
+
+
+def test_a_folder_behind_a_link_and_dots_is_the_kernels(client: Any, bucket: str, judge: Any, tmp_path: Path) -> None:
+    put_all(judge, bucket, {"p/a": b"a", "p/b/c": b"c"})
+    (tmp_path / "real" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real/deep")
+    assert download_prefix_to_folder(client, bucket, "p", f"{tmp_path}/link/../files") == ["a", "b/c"]
+    assert files_below(tmp_path / "real" / "files") == {"a": b"a", "b/c": b"c"}
