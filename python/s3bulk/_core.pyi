@@ -17,6 +17,7 @@ __all__ = [
     "NativeClient",
     "NewFile",
     "Report",
+    "Root",
     "UploadsUnderWay",
     "__version__",
     "remove_stale_files",
@@ -180,23 +181,49 @@ class ClientCache:
         """Hits, misses, maxsize, currsize."""
 
 @final
+class Root:
+    """A folder for the files of one download: none leads outside, by links either, or takes another one's place."""
+
+    def __new__(cls, directory: str, key_prefix: str, durable: bool) -> Root:
+        """Makes the folder, unless it is there.
+
+        Args:
+            directory: The folder; it may be a link to one.
+            key_prefix: As for `download_prefix`; what stands before the names in errors.
+            durable: `commit` of a file waits until content and name are on the disk.
+
+        Raises:
+            OSError: The folder can't be made.
+        """
+
+    def new_file(self, relative: str) -> NewFile:
+        """Begins a file at a path below the folder.
+
+        Its `commit` is a `ValueError` where another key of this download has the place, by a link or folded case, and
+        holds other bytes: a folder with links to files has several keys for one, and may be fetched into itself.
+
+        Raises:
+            IsADirectoryError: A folder is there.
+            ValueError: A link leads outside.
+            OSError: The folder can't take the file.
+        """
+
+@final
 class NewFile:
     """A local file that appears whole under its name, or not at all.
 
     A replaced file keeps its mode, a link stays a link, a device or FIFO is written straight.
     """
 
-    def __new__(cls, path: str, root: str | None = None, durable: bool = False) -> NewFile:
+    def __new__(cls, path: str, durable: bool = False) -> NewFile:
         """Begins a file.
 
         Args:
             path: Where it will appear. Missing parent folders are made.
-            root: `path` is relative to this folder and can't lead outside it, by links either.
             durable: `commit` waits until content and name are on the disk.
 
         Raises:
             IsADirectoryError: `path` is a folder.
-            ValueError: `path` leads outside `root`.
             OSError: The folder can't take the file.
         """
 

@@ -12,15 +12,13 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from s3bulk._content_type import guess_content_type
-from s3bulk._core import KeyCheck, NewFile, walk_folder
+from s3bulk._core import KeyCheck, NewFile, Root, walk_folder
 from s3bulk._failures import attach_report
 from s3bulk._log import CREATED_BUCKET, DOWNLOADED_PREFIX, UPLOADED_FOLDER, logger
 from s3bulk.report import Report
 
 # Reads of a file that changes under them, the first included; CONTRACT "again from the start, at most twice".
 _READS = 3
-# Bytes that are compared at a time.
-_COMPARED = 1 << 16
 
 
 def ensure_bucket_exists(s3_client: Any, bucket: str, region: str | None) -> None:
@@ -68,29 +66,21 @@ def upload_file(s3_client: Any, path: str, bucket: str, key: str, content_type: 
     raise SourceChangedError(f"Local file changed each of the {_READS} times it was read: {path}")
 
 
-def download_file(
-    s3_client: Any,
-    bucket: str,
-    key: str,
-    path: str,
-    root: str | None = None,
-    durable: bool = False,
-    arrivals: _Arrivals | None = None,
-) -> int:
-    """Fetches an object into a file, below `root` if there is one; returns its bytes."""
-    target = path if root is None else os.path.join(root, path)
-    new = NewFile(path, root, durable)
+def download_file(s3_client: Any, bucket: str, key: str, path: str, durable: bool = False) -> int:
+    """Fetches an object into a file; returns its bytes."""
+    return _fetch(s3_client, bucket, key, NewFile(path, durable), path)
+
+
+def _fetch(s3_client: Any, bucket: str, key: str, new: NewFile, path: str) -> int:
     try:
         with _writer(new) as file:
             s3_client.download_fileobj(Bucket=bucket, Key=key, Fileobj=file)
         status = os.fstat(new.fileno())
-        if arrivals is not None:
-            arrivals.admit(key, os.path.normpath(path), new)
         new.commit()
     except BaseException:
         new.discard()
         raise
-    logger.debug("Downloaded s3://%s/%s -> '%s'", bucket, key, target)
+    logger.debug("Downloaded s3://%s/%s -> '%s'", bucket, key, path)
     return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
@@ -118,12 +108,13 @@ def download_prefix(s3_client: Any, bucket: str, key_prefix: str, local_dir: str
     os.makedirs(local_dir, exist_ok=True)
     done: list[str] = []
     size = 0
-    arrivals = _Arrivals(local_dir)
+    root = Root(local_dir, key_prefix, durable)
     pages = _checked_pages(s3_client, bucket, prefix, local_dir)
     while (page := _next_page(pages, done, size)) is not None:
         for at, (key, relative) in enumerate(page):
             try:
-                size += download_file(s3_client, bucket, key, relative, local_dir, durable, arrivals)
+                path = os.path.join(local_dir, relative)
+                size += _fetch(s3_client, bucket, key, root.new_file(relative), path)
             except BaseException as error:
                 not_begun = [relative for _, relative in page[at + 1 :]]
                 attach_report(error, Report(done, [(relative, error)], not_begun, size))
@@ -131,48 +122,6 @@ def download_prefix(s3_client: Any, bucket: str, key_prefix: str, local_dir: str
             done.append(relative)
     logger.debug(DOWNLOADED_PREFIX, len(done), bucket, prefix, local_dir)
     return Report(done=done, bytes=size)
-
-
-class _Arrivals:
-    """The files that a download has put in place: links and folded cases lead several keys to one."""
-
-    def __init__(self, root: str) -> None:
-        self._root = root
-        self._known: dict[tuple[int, int], tuple[str, str]] = {}
-
-    def admit(self, key: str, relative: str, new: NewFile) -> None:
-        """Refuses to let a file replace that of another key, unless it holds the same bytes.
-
-        A folder with links to files has several keys for one, and may be fetched into itself.
-        """
-        path = os.path.join(self._root, relative)
-        other = self._key_at(path)
-        if other not in (None, key) and not _holds_the_same(new, path):
-            raise ValueError(
-                f'Two S3 keys need the same place on disk: "{other}" and "{key}"; download them into different folders'
-            )
-        status = os.fstat(new.fileno())
-        if stat.S_ISREG(status.st_mode):
-            self._known[status.st_dev, status.st_ino] = (key, path)
-
-    def _key_at(self, path: str) -> str | None:
-        try:
-            status = os.stat(path)
-            key, its_path = self._known.get((status.st_dev, status.st_ino), (None, ""))
-            # The number of a file that is gone is used again.
-            return key if key is not None and os.path.samefile(its_path, path) else None
-        except OSError:  # nothing is there, or the commit says what is the matter
-            return None
-
-
-def _holds_the_same(new: NewFile, path: str) -> bool:
-    with open(path, "rb") as there:
-        at = 0
-        while block := there.read(_COMPARED):
-            if os.pread(new.fileno(), len(block), at) != block:
-                return False
-            at += len(block)
-    return at == os.fstat(new.fileno()).st_size
 
 
 def _next_page(pages: Iterator[list[tuple[str, str]]], done: list[str], size: int) -> list[tuple[str, str]] | None:

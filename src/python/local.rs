@@ -1,42 +1,68 @@
 //! Local files and the rules for keys, for transfers that go through a client of the caller's.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::failure::to_python;
-use crate::transfer::local::{self, KeyCheck, NewFile, Stale};
+use crate::transfer::local::{self, KeyCheck, NewFile, Root, Stale};
+
+/// Where the files of one download go.
+#[pyclass(frozen, name = "Root", module = "s3bulk._core")]
+pub struct PyRoot(Arc<Root>);
+
+#[pymethods]
+impl PyRoot {
+    #[new]
+    fn new(py: Python<'_>, directory: PathBuf, key_prefix: &str, durable: bool) -> PyResult<Self> {
+        let root = py.detach(|| local::root(&directory, key_prefix, durable));
+        Ok(Self(Arc::new(root.map_err(|error| to_python(py, &error, None))?)))
+    }
+
+    fn new_file(&self, py: Python<'_>, relative: &str) -> PyResult<PyNewFile> {
+        let file = py.detach(|| self.0.new_file(relative)).map_err(|error| to_python(py, &error, None))?;
+        Ok(PyNewFile { file: Mutex::new(Some(file)), place: Some((self.0.clone(), relative.into())) })
+    }
+}
 
 /// A local file that appears whole.
 #[pyclass(frozen, name = "NewFile", module = "s3bulk._core")]
-pub struct PyNewFile(Mutex<Option<NewFile>>);
+pub struct PyNewFile {
+    file: Mutex<Option<NewFile>>,
+    /// Of a download's: its root, and its name there.
+    place: Option<(Arc<Root>, Arc<str>)>,
+}
 
 #[pymethods]
 impl PyNewFile {
     #[new]
-    #[pyo3(signature = (path, root=None, durable=false))]
-    fn new(py: Python<'_>, path: PathBuf, root: Option<PathBuf>, durable: bool) -> PyResult<Self> {
-        let file = py.detach(|| local::new_file(&path, root.as_deref(), durable));
-        Ok(Self(Mutex::new(Some(file.map_err(|error| to_python(py, &error, None))?))))
+    #[pyo3(signature = (path, durable=false))]
+    fn new(py: Python<'_>, path: PathBuf, durable: bool) -> PyResult<Self> {
+        let file = py.detach(|| local::new_file_at(&path, durable)).map_err(|error| to_python(py, &error, None))?;
+        Ok(Self { file: Mutex::new(Some(file)), place: None })
     }
 
     #[cfg(unix)]
     fn fileno(&self) -> PyResult<i32> {
         use std::os::fd::AsRawFd;
-        let file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         file.as_ref().map(|file| file.file().as_raw_fd()).ok_or_else(ended)
     }
 
     fn commit(&self, py: Python<'_>) -> PyResult<()> {
-        let file = self.0.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(ended)?;
-        py.detach(|| file.commit()).map_err(|error| to_python(py, &error, None))
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(ended)?;
+        let committed = py.detach(|| match &self.place {
+            Some((root, name)) => root.commit(file, name),
+            None => file.commit(),
+        });
+        committed.map_err(|error| to_python(py, &error, None))
     }
 
     fn discard(&self, py: Python<'_>) {
-        let file = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
         py.detach(|| drop(file));
     }
 }

@@ -46,6 +46,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<client::NativeClient>()?;
     module.add_class::<cache::ClientCache>()?;
     module.add_class::<report::PyReport>()?;
+    module.add_class::<local::PyRoot>()?;
     module.add_class::<local::PyNewFile>()?;
     module.add_class::<local::PyKeyCheck>()?;
     module.add_function(wrap_pyfunction!(local::walk_folder, module)?)?;

@@ -2,25 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::disk::{Root, Walk, new_file_at, remove_stale};
-use crate::error::{Error, Kind, Result};
+use crate::disk::{Walk, remove_stale};
+use crate::error::Result;
 use crate::keys::KeyPrefix;
 
-pub use crate::disk::{NewFile, Stale};
+pub use crate::disk::{NewFile, Root, Stale, new_file_at};
 pub use crate::keys::KeyCheck;
 
-/// Begins a file that appears whole: at `path`, or below `root`, which it can't leave; `durable`: and is on the disk when
-/// it is committed. Blocks.
+/// The directory of one download, made unless it is there: its files can't leave it, and don't take each other's places
+/// when they are committed by it. `durable`: they are on the disk then. Blocks.
 ///
 /// # Errors
-/// `SuspiciousKey` when a link leads outside `root`; `Io`.
-pub fn new_file(path: &Path, root: Option<&Path>, durable: bool) -> Result<NewFile> {
-    match (root, path.to_str()) {
-        (Some(root), Some(relative)) => Root::create(root, durable)?.new_file(relative),
-        // Keys are UTF-8: a path below a root that is not came from something else.
-        (Some(_), None) => Err(Error::new(Kind::InvalidName, "a path below a root must be UTF-8").at_path(path)),
-        (None, _) => new_file_at(path, durable),
-    }
+/// `Io`.
+pub fn root(directory: &Path, key_prefix: &str, durable: bool) -> Result<Root> {
+    Ok(Root::create(directory, durable)?.for_keys(KeyPrefix::new(key_prefix).listing()))
 }
 
 /// All files below a directory, in contract order: relative path and path. Blocks.
