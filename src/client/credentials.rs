@@ -78,6 +78,10 @@ impl Known {
         Self { identity: credentials.into(), refresh_at, tried, of_a_call_before: false, fits_headers }
     }
 
+    fn usable(&self) -> Result<Identity> {
+        self.fits_headers.clone().map(|()| self.identity.clone())
+    }
+
     fn is_due(&self, now: SystemTime) -> bool {
         self.of_a_call_before || self.refresh_at.is_some_and(|at| now >= at)
     }
@@ -151,24 +155,16 @@ impl CredentialCache {
     }
 
     /// The identity that still holds, while another request fetches the next one.
-    fn still_valid(&self) -> Option<Identity> {
-        let usable = |known: &&Known| !known.of_a_call_before && !known.has_expired(SystemTime::now());
-        self.slot().as_ref().filter(usable).map(|known| known.identity.clone())
+    fn still_valid(&self) -> Option<Result<Identity>> {
+        let is_valid = |known: &&Known| !known.of_a_call_before && !known.has_expired(SystemTime::now());
+        self.slot().as_ref().filter(is_valid).map(Known::usable)
     }
 
     async fn current(&self) -> Result<Identity> {
-        let identity = self.known_or_asked().await?;
-        match self.slot().as_ref() {
-            Some(known) => known.fits_headers.clone().map(|()| identity),
-            None => Ok(identity),
-        }
-    }
-
-    async fn known_or_asked(&self) -> Result<Identity> {
         let _one_at_a_time = match self.refreshing.try_lock() {
             Ok(turn) => turn,
             Err(_) => match self.still_valid() {
-                Some(identity) => return Ok(identity),
+                Some(known) => return known,
                 None => self.refreshing.lock().await,
             },
         };
@@ -177,19 +173,19 @@ impl CredentialCache {
             && (!known.is_due(now)
                 || (!known.of_a_call_before && !known.has_expired(now) && known.tried.elapsed() < BETWEEN_TRIES))
         {
-            return Ok(known.identity.clone());
+            return known.usable();
         }
         match self.ask().await {
             Ok(fresh) => {
-                let identity = fresh.identity.clone();
+                let identity = fresh.usable();
                 *self.slot() = Some(fresh);
-                Ok(identity)
+                identity
             }
             Err(error) => match self.slot().as_mut() {
                 // The old ones still hold: S3 decides, and there will be another try in a second.
                 Some(known) if !known.has_expired(now) => {
                     known.tried = Instant::now();
-                    Ok(known.identity.clone())
+                    known.usable()
                 }
                 _ => Err(error),
             },
@@ -290,7 +286,7 @@ impl Identities for SharedCredentials {
     fn known(&self) -> Option<Identity> {
         let known = self.0.slot();
         let known = known.as_ref()?;
-        (!known.is_due(SystemTime::now()) && known.fits_headers.is_ok()).then(|| known.identity.clone())
+        known.usable().ok().filter(|_| !known.is_due(SystemTime::now()))
     }
 
     fn forget(&self, used: &Identity) {
