@@ -54,8 +54,6 @@ struct Shared {
 
 struct State {
     queue: VecDeque<(Instant, Job)>,
-    /// Jobs for which there is no thread and none to be had.
-    orphaned: VecDeque<(Instant, Job)>,
     /// Threads that live, those of them that wait, and those that run a job.
     threads: usize,
     idle: usize,
@@ -81,7 +79,6 @@ impl DiskThreads {
         let least = least.max(1);
         let state = State {
             queue: VecDeque::new(),
-            orphaned: VecDeque::new(),
             threads: 0,
             idle: 0,
             working: 0,
@@ -126,7 +123,8 @@ impl DiskThreads {
         let mut state = self.shared.lock();
         state.queue.push_back((Instant::now(), Box::new(job)));
         let notify = self.shared.call_hand(&mut state);
-        let orphaned = std::mem::take(&mut state.orphaned);
+        // No thread to be had (EAGAIN), and no other that would do it.
+        let orphaned = if state.threads == 0 { std::mem::take(&mut state.queue) } else { VecDeque::new() };
         drop(state);
         if notify {
             self.shared.wake.notify_one();
@@ -166,11 +164,9 @@ impl Shared {
 
     fn start(self: &Arc<Self>, state: &mut State) {
         let shared = Arc::clone(self);
-        match thread::Builder::new().name("s3bulk-disk".into()).spawn(move || shared.work()) {
-            Ok(_) => state.threads += 1,
-            // No thread to be had (EAGAIN). With others alive they do it; with none, who brings a job has to.
-            Err(_) if state.threads == 0 => state.orphaned.append(&mut state.queue),
-            Err(_) => {}
+        // Where none is to be had, those alive do it, or who brings a job.
+        if thread::Builder::new().name("s3bulk-disk".into()).spawn(move || shared.work()).is_ok() {
+            state.threads += 1;
         }
     }
 
