@@ -65,18 +65,11 @@ pub enum Stopped {
     NoRanges(Error),
     /// It failed.
     Failed(Error),
-    /// All or some of it came and could not be written: begin again, if that is a matter of time.
+    /// Bytes that came, and may be summed, are not on the disk: nothing can go on behind them. Begin again, if that is a
+    /// matter of time.
     Unwritten(Error),
     /// It failed, and nothing can make up for it: what was written to a device or FIFO can't be taken back.
     ForGood(Error),
-}
-
-/// Why an answer was not read to its end.
-enum Unread {
-    /// Bytes that were taken and summed did not get to the disk: nothing can go on behind them.
-    Unwritten(Error),
-    /// The answer was cut, or wrong.
-    Cut(Error),
 }
 
 impl Stopped {
@@ -217,13 +210,13 @@ impl Engine {
                     }
                     match read {
                         Ok(()) => return Ok((digest.finalize(), expected)),
-                        Err(Unread::Unwritten(error)) => {
-                            response.discard();
-                            return Err(Stopped::Unwritten(error));
-                        }
-                        Err(Unread::Cut(error)) => {
+                        Err(Stopped::Failed(error)) => {
                             response.discard();
                             error.during("GetObject").of_object(&object.bucket, &object.key)
+                        }
+                        Err(stopped) => {
+                            response.discard();
+                            return Err(stopped);
                         }
                     }
                 }
@@ -273,7 +266,7 @@ impl Engine {
         file: &Arc<SharedFile>,
         digest: &mut crc_fast::Digest,
         done: &mut u64,
-    ) -> Result<(), Unread> {
+    ) -> Result<(), Stopped> {
         let mut writer = Writer {
             disk: self.disk.clone(),
             file: file.clone(),
@@ -296,10 +289,10 @@ impl Engine {
             left = rest;
             digest.update(&bytes);
             *done += bytes.len() as u64;
-            writer.push(bytes).await.map_err(Unread::Unwritten)?;
+            writer.push(bytes).await.map_err(Stopped::Unwritten)?;
         };
-        writer.finish().await.map_err(Unread::Unwritten)?;
-        outcome.map_err(Unread::Cut)
+        writer.finish().await.map_err(Stopped::Unwritten)?;
+        outcome.map_err(Stopped::Failed)
     }
 }
 
