@@ -9,6 +9,7 @@
 mod arrivals;
 mod buffers;
 mod checked_close;
+mod directories;
 mod fault;
 mod folder;
 mod links;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::arrivals::Arrival;
 use super::checked_close;
+use super::directories::make_directories;
 use super::fault::{self, Step};
 use super::folder::Folder;
 use super::links::end_of_links;
@@ -88,18 +89,6 @@ pub fn new_file_at(path: &Path, durable: bool) -> Result<NewFile> {
     let folder = folder.map_err(|error| Error::io(error, "opening a directory", parent))?;
     let target = Target { folder: Arc::new(folder), name: name.to_owned(), path: path.to_owned() };
     NewFile::begin(target, &UnnamedFiles::default(), durable, |_| Ok(()))
-}
-
-/// Makes a directory with its parents. `durable`: and waits until the names of all that were missing are on the disk.
-pub(super) fn make_directories(path: &Path, durable: bool) -> io::Result<()> {
-    let missing = path.ancestors().take_while(|path| durable && !path.as_os_str().is_empty() && !path.is_dir());
-    let missing: Vec<&Path> = missing.collect();
-    fs::create_dir_all(path)?;
-    for made in missing {
-        let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
-        Folder::open(parent.unwrap_or(Path::new(".")))?.sync()?;
-    }
-    Ok(())
 }
 
 impl NewFile {

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::arrivals::{Arrival, Arrivals};
 use super::checked_close;
+use super::directories::make_directories;
 use super::folder::Folder;
 use super::links::end_of_links;
-use super::new_file::{NewFile, Target, make_directories, write_chunks};
+use super::new_file::{NewFile, Target, write_chunks};
 use super::standing::{Identity, Shape};
 use super::temporary::UnnamedFiles;
 use crate::error::{Error, Kind, Result};
