@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use pyo3::prelude::*;
-use rustix::io::Errno;
 use tokio::runtime::{Builder, Runtime};
 
 use super::threads;
@@ -153,7 +152,15 @@ fn start(threads: usize) -> Result<Runtime> {
         let text = format!("the threads for the network could not be started: {error}");
         Error::new(Kind::Io(error.kind(), error.raw_os_error()), text).caused_by(error)
     };
-    built.unwrap_or_else(|_| Err(Errno::AGAIN.into())).map_err(failed)
+    built.unwrap_or_else(|_| Err(no_more_threads())).map_err(failed)
+}
+
+/// With the system's number where it has one, as Python shows it.
+fn no_more_threads() -> io::Error {
+    #[cfg(unix)]
+    return rustix::io::Errno::AGAIN.into();
+    #[cfg(not(unix))]
+    io::ErrorKind::WouldBlock.into()
 }
 
 /// Closes the sockets that a forked child has inherited, raw: no TLS close and no shutdown may reach the parent's
