@@ -12,7 +12,7 @@ from unittest.mock import MagicMock
 import pytest
 from s3bulk import download_prefix_to_folder
 
-from tests.python.conftest import boto3_client, client_of, files_below, new_bucket, put_all
+from tests.python.conftest import boto3_client, client_of, files_below, put_all
 from tests.servers import Server
 
 _HOSTILE = ["../x", "a/../../x", "a/../b", "..", "a/..", "/etc/x", "//x", ".", "./.", "a/b/../../../x"]
@@ -21,11 +21,6 @@ _HOSTILE = ["../x", "a/../../x", "a/../b", "..", "a/..", "/etc/x", "//x", ".", "
 @pytest.fixture
 def judge(moto: Server) -> Any:
     return boto3_client(moto)
-
-
-@pytest.fixture
-def bucket(judge: Any) -> str:
-    return new_bucket(judge)
 
 
 @pytest.fixture

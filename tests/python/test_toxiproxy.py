@@ -16,7 +16,7 @@ import pytest
 from botocore.exceptions import HTTPClientError
 from s3bulk import Report, TransferOptions, download_prefix_to_folder, upload_folder
 
-from tests.python.conftest import boto3_client, client_of, files_below, new_bucket, stored, write_all
+from tests.python.conftest import boto3_client, client_of, files_below, stored, write_all
 from tests.servers import Server
 from tests.servers.program import find_program
 from tests.servers.toxiproxy import PROGRAM, Toxiproxy, toxiproxy_to
@@ -44,11 +44,6 @@ def toxiproxy(seaweedfs: Server, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture
 def judge(seaweedfs: Server) -> Any:
     return boto3_client(seaweedfs)
-
-
-@pytest.fixture
-def bucket(judge: Any) -> str:
-    return new_bucket(judge)
 
 
 @pytest.fixture

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
+from tests.servers.ask import PATIENCE, ask
 from tests.servers.server import ACCESS_KEY, SECRET_KEY, Server
 
 _PROGRAM = Path(__file__).resolve().parents[2] / "target" / "debug" / "examples" / "fault_server"
-_PATIENCE = 30  # seconds until something that must happen has not
 
 
 class FaultServer:
@@ -41,20 +40,13 @@ class FaultServer:
 
     def wait_until(self, what: str, happened: Callable[[Mapping[str, int]], bool]) -> None:
         """Asks for the counters until they say so."""
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + PATIENCE
         while not happened(stats := self.stats()):
             assert time.monotonic() < deadline, f"{what}: {stats}"
             time.sleep(0.005)
 
     def _ask(self, method: str, path: str, body: str | None = None) -> str:
-        host = self.server.endpoint_url.removeprefix("http://")
-        with closing(http.client.HTTPConnection(host, timeout=_PATIENCE)) as connection:
-            connection.request(method, path, body)
-            answer = connection.getresponse()
-            text = answer.read().decode()
-        if answer.status >= 300:
-            raise ValueError(f"{method} {path}: {answer.status} {text}")
-        return text
+        return ask(self.server.endpoint_url.removeprefix("http://"), method, path, body)
 
 
 @contextmanager

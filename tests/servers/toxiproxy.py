@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.servers.ask import ask
 from tests.servers.ports import free_port_pairs
 from tests.servers.process import server_process
 from tests.servers.program import program
@@ -58,12 +58,7 @@ class Toxiproxy:
                 self._ask("DELETE", f"/proxies/{_NAME}/toxics/{name}")
 
     def _ask(self, method: str, path: str, body: Any = None) -> Any:
-        with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)) as connection:
-            connection.request(method, path, None if body is None else json.dumps(body))
-            answer = connection.getresponse()
-            text = answer.read()
-        if answer.status >= 300:
-            raise ValueError(f"{method} {path}: {answer.status} {text!r}")
+        text = ask(f"127.0.0.1:{self._port}", method, path, None if body is None else json.dumps(body))
         return json.loads(text) if text else None
 
 
