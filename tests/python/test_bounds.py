@@ -139,8 +139,8 @@ _SLOW = {
 @pytest.mark.parametrize("call", _SLOW)
 @pytest.mark.parametrize("memory_limit", [4 * MIB, 16 * MIB])
 def test_a_slow_network_piles_nothing_up(scripted: FaultServer, tmp_path: Path, call: str, memory_limit: int) -> None:
-    _prepare(scripted.server, f"slow-{memory_limit // MIB}-{call[:2]}", tmp_path)
     bucket = f"slow-{memory_limit // MIB}-{call[:2]}"
+    _prepare(scripted.server, bucket, tmp_path)
     scripted.add_rules(_SLOW[call])
     try:
         found = _call(scripted.server.endpoint_url, bucket, call, tmp_path / "files", memory_limit=memory_limit)

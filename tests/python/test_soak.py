@@ -117,13 +117,14 @@ class _Round:
     def download(self, target: Path) -> None:
         """A whole download, or an error with an honest report."""
         done = self._call(lambda: download_prefix_to_folder(self.client, self.bucket, "p", target))
-        found = files_below(target)
+        self._check(files_below(target), done, self.stored)
+
+    def _check(self, found: Files, done: list[str], expected: Files) -> None:
+        """Every name is there and no other: those that are done with what is expected, the others with any version."""
         assert sorted(found) == sorted(self.new), "nothing but the files"
         for name, body in found.items():
-            assert body in ((self.stored[name],) if name in done else self._versions(name)), name
-
-    def _versions(self, name: str) -> tuple[bytes, ...]:
-        return (self.old[name], self.new[name], self.stored[name])
+            versions = (expected[name],) if name in done else (self.old[name], self.new[name], self.stored[name])
+            assert body in versions, name
 
     def _call(self, call: Callable[[], list[str]]) -> list[str]:
         """Gives the names that were moved."""
@@ -149,9 +150,7 @@ class _Round:
     def check_server(self) -> None:
         """What was reported done is the new file, everything else is old or new, and no upload is open."""
         found = {key.removeprefix("p/"): body for key, body in stored(self._judge, self.bucket).items()}
-        assert sorted(found) == sorted(self.new)
-        for name, body in found.items():
-            assert body in ((self.new[name],) if name in self._done else self._versions(name)), name
+        self._check(found, self._done, self.new)
         assert self._judge.list_multipart_uploads(Bucket=self.bucket).get("Uploads", []) == []
         self.stored = found
 
@@ -192,10 +191,7 @@ class _Round:
 
     def check_files(self, target: Path) -> None:
         """Every name is there, with old or new bytes, and no other."""
-        found = files_below(target)
-        assert sorted(found) == sorted(self.new)
-        for name, body in found.items():
-            assert body in self._versions(name), name
+        self._check(files_below(target), [], {})
 
     @contextmanager
     def child(self, target: Path) -> Iterator[None]:
