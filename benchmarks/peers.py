@@ -96,8 +96,7 @@ class _Obstore:
         self._module = obstore
         self._run = asyncio.run
         self._at_once = at_once
-        options = {"allow_http": True}
-        self._store = S3Store(BUCKET, endpoint=endpoint_url, region=REGION, client_options=options)
+        self._store = S3Store(BUCKET, endpoint=endpoint_url, region=REGION, client_options={"allow_http": True})
 
     def upload(self, folder: Path, prefix: str) -> None:
         async def send(path: Path) -> None:
