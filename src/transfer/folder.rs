@@ -38,7 +38,7 @@ impl Engine {
         let bucket: Arc<str> = bucket.into();
         let types = Arc::new(ContentTypes::new(host.clone()));
         let mut batch = Batch::new(self.window.clone(), cancel);
-        let mut walk = match until_cancelled(cancel, self.walk(directory)).await {
+        let mut walk = match until_cancelled(cancel, self.walk(directory, &bucket, cancel)).await {
             Ok(walk) => Some(walk),
             Err(error) => return (Report::default(), Some(error)),
         };
@@ -94,9 +94,12 @@ impl Engine {
         (report, error.or_else(|| stopped.then(cancelled)))
     }
 
-    async fn walk(&self, directory: &Path) -> Result<Walk> {
-        let directory = directory.to_owned();
-        self.disk.run(move || Walk::new(&directory)).await?
+    async fn walk(&self, directory: &Path, bucket: &str, cancel: &Cancel) -> Result<Walk> {
+        let begin = || {
+            let directory = directory.to_owned();
+            move || Walk::new(&directory)
+        };
+        self.patiently(begin, bucket, cancel).await
     }
 }
 

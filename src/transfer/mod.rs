@@ -131,6 +131,21 @@ impl Engine {
         until_cancelled(cancel, self.client.wire().pause(retry, error, bucket, Some(&self.window))).await
     }
 
+    /// The result of a disk job, which is done again while there is a lack of descriptors or memory.
+    async fn patiently<T, J>(&self, job: impl Fn() -> J, bucket: &str, cancel: &Cancel) -> Result<T>
+    where
+        T: Send + 'static,
+        J: FnOnce() -> Result<T> + Send + 'static,
+    {
+        let mut retry = Retry::new(self.client.options());
+        loop {
+            match self.disk.run(job()).await? {
+                Err(error) => self.wait_for_descriptors(&mut retry, error, bucket, cancel).await?,
+                done => return done,
+            }
+        }
+    }
+
     /// HeadBucket, and CreateBucket if that says that there is none. `refused` is told of any other failure of
     /// HeadBucket. True when the bucket was created.
     pub async fn ensure_bucket(

@@ -35,7 +35,7 @@ impl Engine {
         }
         let prefix = KeyPrefix::new(key_prefix);
         let bucket: Arc<str> = bucket.into();
-        let root = match self.root(directory, &prefix).await {
+        let root = match self.root(directory, &bucket, &prefix, cancel).await {
             Ok(root) => root,
             Err(error) => return (Report::default(), Some(error)),
         };
@@ -101,10 +101,12 @@ impl Engine {
         (report, error.or_else(|| stopped.then(cancelled)))
     }
 
-    async fn root(&self, directory: &Path, prefix: &KeyPrefix) -> Result<Arc<Root>> {
-        let (directory, durable) = (directory.to_owned(), self.client.options().durable);
-        let root = self.disk.run(move || Root::create(&directory, durable)).await??;
-        Ok(Arc::new(root.for_keys(prefix.listing())))
+    async fn root(&self, directory: &Path, bucket: &str, prefix: &KeyPrefix, cancel: &Cancel) -> Result<Arc<Root>> {
+        let create = || {
+            let (directory, durable) = (directory.to_owned(), self.client.options().durable);
+            move || Root::create(&directory, durable)
+        };
+        Ok(Arc::new(self.patiently(create, bucket, cancel).await?.for_keys(prefix.listing())))
     }
 
     /// Refuses a page of which a link would lead something outside.
