@@ -16,7 +16,7 @@ from pathlib import Path
 
 from s3bulk import S3ClientConfig, download_prefix_to_folder, make_s3_client, upload_folder
 
-from tests.python.faulty_disk import traced
+from tests.python.faulty_disk import disk_threads, traced, whole_process
 from tests.python.process_state import until
 
 
@@ -50,7 +50,12 @@ def main(
         delay = f"inject={system_calls}:delay_enter={int(seconds * 1e6)}"
         interrupting = threading.Thread(target=interrupt)
         ended = "whole"
-        with traced(warm_up, "-e", f"trace={system_calls}", "-e", delay, live=log) as lines:
+        options = ["-e", f"trace={system_calls}", "-e", delay]
+        # Names and links are given by threads of the disk alone, and one that has just begun can't be told by its name
+        # yet. Folders are also listed by Python, when it imports.
+        everyone = call != "upload_folder"
+        threads = whole_process if everyone else disk_threads
+        with traced(warm_up, *options, *(["-f"] if everyone else []), threads=threads, live=log) as lines:
             interrupting.start()
             try:
                 if call == "upload_folder":
