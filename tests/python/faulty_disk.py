@@ -50,26 +50,25 @@ def disk_threads() -> list[int]:
     return found
 
 
-def whole_process() -> list[int]:
-    """For `strace -f`: all threads, those that begin meanwhile included."""
-    return [os.getpid()]
-
-
 @contextmanager
 def traced(
     warm_up: Callable[[], Any],
     *options: str,
-    threads: Callable[[], list[int]] = disk_threads,
+    whole_process: bool = False,
     live: Path | None = None,
 ) -> Iterator[list[str]]:
-    """Attaches strace to threads; gives its log, which is filled when this ends, and written to `live` meanwhile."""
+    """Attaches strace; gives its log, which is filled when this ends, and written to `live` meanwhile.
+
+    It sees the threads for disk work that have their name by then, or those of the whole process, new ones included.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = live or Path(folder) / "log"
         log: list[str] = []
         for _ in range(5):
             warm_up()
-            attach = [argument for thread in threads() for argument in ("-p", str(thread))]
-            command = ["strace", *attach, "-o", str(path), *options]
+            threads = [os.getpid()] if whole_process else disk_threads()
+            attach = [argument for thread in threads for argument in ("-p", str(thread))]
+            command = ["strace", *(["-f"] if whole_process else []), *attach, "-o", str(path), *options]
             with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
                 assert strace.stderr is not None
                 told = [strace.stderr.readline() for _ in attach[::2]]

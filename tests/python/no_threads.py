@@ -11,7 +11,7 @@ from pathlib import Path
 
 from s3bulk import S3ClientConfig, download_prefix_to_folder, make_s3_client, upload_folder
 
-from tests.python.faulty_disk import disk_threads, traced, whole_process
+from tests.python.faulty_disk import disk_threads, traced
 from tests.python.process_state import until
 
 
@@ -25,8 +25,8 @@ def main(endpoint: str, key: str, secret: str, bucket: str, source: str, target:
             until(lambda: not disk_threads(), lambda: f"threads that do not end: {disk_threads()}")
 
     found: dict[str, object] = {"raised": None}
-    refuse = ["-f", "-e", "trace=clone,clone3", "-e", "inject=clone,clone3:error=EAGAIN"]
-    with traced(prepare, *refuse, threads=whole_process) as log:
+    refuse = ["-e", "trace=clone,clone3", "-e", "inject=clone,clone3:error=EAGAIN"]
+    with traced(prepare, *refuse, whole_process=True) as log:
         try:
             found["up"] = upload_folder(client, source, bucket, "p")
             found["down"] = download_prefix_to_folder(client, bucket, "p", Path(target))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from s3bulk import S3ClientConfig, download_prefix_to_folder, make_s3_client, upload_folder
 
-from tests.python.faulty_disk import disk_threads, traced, whole_process
+from tests.python.faulty_disk import traced
 from tests.python.process_state import until
 
 
@@ -53,9 +53,8 @@ def main(
         options = ["-e", f"trace={system_calls}", "-e", delay]
         # Names and links are given by threads of the disk alone, and one that has just begun can't be told by its name
         # yet. Folders are also listed by Python, when it imports.
-        everyone = call != "upload_folder"
-        threads = whole_process if everyone else disk_threads
-        with traced(warm_up, *options, *(["-f"] if everyone else []), threads=threads, live=log) as lines:
+        whole_process = call != "upload_folder"
+        with traced(warm_up, *options, whole_process=whole_process, live=log) as lines:
             interrupting.start()
             try:
                 if call == "upload_folder":

@@ -250,7 +250,7 @@ _WATCHED = """
 import json, sys
 from pathlib import Path
 from s3bulk import S3ClientConfig, TransferOptions, download_prefix_to_folder, make_s3_client
-from tests.python.faulty_disk import traced, whole_process
+from tests.python.faulty_disk import traced
 arguments = json.loads(sys.argv[1])
 client = make_s3_client(S3ClientConfig(
     arguments["endpoint"], "us-east-1", "auto", arguments["key"], arguments["secret"]))
@@ -258,7 +258,7 @@ client = client.with_options(TransferOptions(durable=arguments["durable"]))
 folder, bucket = Path(arguments["folder"]), arguments["bucket"]
 calls = "trace=fsync,fdatasync,linkat,rename,renameat,renameat2,mkdir,mkdirat"
 warm_up = lambda: download_prefix_to_folder(client, bucket, "warm", folder / "warm")
-with traced(warm_up, "-f", "-y", "-e", calls, threads=whole_process) as log:
+with traced(warm_up, "-y", "-e", calls, whole_process=True) as log:
     download_prefix_to_folder(client, bucket, "new", folder / "target" / "made")
 for line in log:
     print(line)
