@@ -68,12 +68,14 @@ def traced(
             warm_up()
             threads = [os.getpid()] if whole_process else disk_threads()
             attach = [argument for thread in threads for argument in ("-p", str(thread))]
-            command = ["strace", *(["-f"] if whole_process else []), *attach, "-o", str(path), *options]
+            follow = ["-f"] if whole_process else []
+            command = ["strace", "--quiet=path-resolution", *follow, *attach, "-o", str(path), *options]
             with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
                 assert strace.stderr is not None
                 told = [strace.stderr.readline() for _ in attach[::2]]
-                # A thread ends when it has had nothing to do for two seconds.
+                # A thread ends when it has had nothing to do for two seconds; one that has just begun has no name yet.
                 is_attached = bool(told) and all("attached" in line for line in told)
+                is_attached = is_attached and (whole_process or set(disk_threads()) <= set(threads))
                 try:
                     if is_attached:
                         yield log
@@ -84,7 +86,7 @@ def traced(
             if is_attached:
                 log.extend(path.read_text().splitlines())
                 return
-        raise RuntimeError(f"strace could not be attached: {told}")
+        raise RuntimeError(f"strace could not be attached to all threads: {told}")
 
 
 def files_of(folder: Path) -> dict[str, str]:

@@ -51,10 +51,10 @@ def main(
         interrupting = threading.Thread(target=interrupt)
         ended = "whole"
         options = ["-e", f"trace={system_calls}", "-e", delay]
-        # Names and links are given by threads of the disk alone, and one that has just begun can't be told by its name
-        # yet. Folders are also listed by Python, when it imports.
-        whole_process = call != "upload_folder"
-        with traced(warm_up, *options, whole_process=whole_process, live=log) as lines:
+        if call == "upload_folder":  # folders are also listed by Python, when it imports
+            options += ["-P", str(Path(folder) / "target")]
+        # A thread of the disk that has just begun can't be told by its name yet.
+        with traced(warm_up, *options, whole_process=True, live=log) as lines:
             interrupting.start()
             try:
                 if call == "upload_folder":

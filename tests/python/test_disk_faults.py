@@ -101,28 +101,26 @@ def test_a_lack_of_memory_at_any_call_is_waited_for_and_no_byte_is_missing(serve
     assert {fault["step"] for fault in faults} == set(steps), "a fault did not happen"
 
 
-# Names of files and of links to them; strace lets the look at one of the links fail for want of memory.
+# A folder with a link to a file elsewhere; strace lets each thread's first look at the link fail for want of memory.
 _LINKS = """
-import json, os, sys
+import json, sys
 from pathlib import Path
 from s3bulk import S3ClientConfig, make_s3_client, upload_folder
 from tests.python.faulty_disk import traced
 arguments = json.loads(sys.argv[1])
 client = make_s3_client(S3ClientConfig(
     arguments["endpoint"], "us-east-1", "auto", arguments["key"], arguments["secret"]))
-source = Path(arguments["folder"]) / "source"
-source.mkdir()
-for number in range(10):
-    (source / f"f{number}").write_text(str(number))
-(source / "f3-link").symlink_to("f3")
-calls = "statx,newfstatat"
-# The first one looks at the folder.
-fault = ["-e", f"trace={calls}", "-e", f"inject={calls}:error=ENOMEM:when=2"]
-warm = Path(arguments["folder"]) / "warm"
-warm.mkdir()
-(warm / "x").write_text("x")
-with traced(lambda: upload_folder(client, warm, arguments["bucket"], "warm"), *fault) as log:
-    keys = upload_folder(client, source, arguments["bucket"], "p")
+folder, bucket = Path(arguments["folder"]), arguments["bucket"]
+for name in ["warm/x", "elsewhere", *(f"source/f{number}" for number in range(10))]:
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text(name)
+link = folder / "source" / "f3-link"
+link.symlink_to(folder / "elsewhere")
+calls = "statx,newfstatat,fstat"
+fault = ["-P", str(link), "-e", f"trace={calls}", "-e", f"inject={calls}:error=ENOMEM:when=1"]
+warm_up = lambda: upload_folder(client, folder / "warm", bucket, "warm")
+with traced(warm_up, *fault, whole_process=True) as log:
+    keys = upload_folder(client, folder / "source", bucket, "p")
 print(json.dumps([keys, [line for line in log if "INJECTED" in line]]))
 """
 
