@@ -16,6 +16,7 @@ from benchmarks.bucket import BUCKET, REGION
 
 _Item = TypeVar("_Item")
 _BOTO3_THREADS = 32  # more only wait for the interpreter
+_MOUNTPOINT_PIECE = 8 << 20  # its own size of a part
 # Without any of it rclone would ask for each object before and after it moves it, and sum up what the others don't.
 _RCLONE_FLAGS = (
     "--ignore-checksum --no-check-dest --no-traverse --fast-list "
@@ -130,6 +131,57 @@ class _S3z:
         self._client.download(BUCKET, f"{prefix}/", str(folder), workers=self._workers)
 
 
+class _S3dlio:
+    def __init__(self, endpoint_url: str, at_once: int) -> None:
+        os.environ["AWS_ENDPOINT_URL"] = endpoint_url
+        import s3dlio
+
+        self._module = s3dlio
+        self._at_once = at_once
+
+    def upload(self, folder: Path, prefix: str) -> None:
+        # It takes patterns and forgets the folders of what they match: one call for each folder.
+        for inner in sorted({path.parent for path in _files(folder)}):
+            target = f"s3://{BUCKET}/{_key(prefix, folder, inner).removesuffix('/.')}/"
+            self._module.upload([str(inner / "*")], target, max_in_flight=self._at_once)
+
+    def download(self, prefix: str, folder: Path) -> None:
+        self._module.download(f"s3://{BUCKET}/{prefix}/", str(folder), max_in_flight=self._at_once)
+
+
+class _Mountpoint:
+    """The client of AWS's connector for PyTorch: mountpoint-s3 on the CRT."""
+
+    def __init__(self, endpoint_url: str, at_once: int) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        from s3torchconnectorclient._mountpoint_s3_client import MountpointS3Client
+
+        self._client = MountpointS3Client(region=REGION, endpoint=endpoint_url, force_path_style=True)
+        self._threads = ThreadPoolExecutor(at_once)
+
+    def upload(self, folder: Path, prefix: str) -> None:
+        def send(path: Path) -> None:
+            stream = self._client.put_object(BUCKET, _key(prefix, folder, path))
+            with path.open("rb") as file:
+                while piece := file.read(_MOUNTPOINT_PIECE):
+                    stream.write(piece)
+            stream.close()
+
+        with self._threads as threads:
+            list(threads.map(send, _files(folder)))
+
+    def download(self, prefix: str, folder: Path) -> None:
+        def fetch(key: str) -> None:
+            with _new_path(folder, prefix, key).open("wb") as file:
+                for piece in self._client.get_object(BUCKET, key):
+                    file.write(piece)
+
+        pages = self._client.list_objects(BUCKET, f"{prefix}/")
+        with self._threads as threads:
+            list(threads.map(fetch, [listed.key for page in pages for listed in page.object_info]))
+
+
 class _S5cmd:
     def __init__(self, endpoint_url: str, _has_256_workers: int) -> None:
         self._command = [_program("s5cmd"), "--log", "error", "--endpoint-url", endpoint_url, "cp"]
@@ -215,4 +267,6 @@ PEERS = {
     "s5cmd": Peer(_S5cmd, lambda: _said_by("s5cmd", "version"), "cp (256 workers)"),
     "rclone": Peer(_Rclone, lambda: _said_by("rclone", "version"), f"copy --transfers N --checkers N {_RCLONE_FLAGS}"),
     "s3z": Peer(_S3z, lambda: _version("s3z"), "workers=N"),
+    "s3dlio": Peer(_S3dlio, lambda: _version("s3dlio"), "upload of each folder, download; max_in_flight=N"),
+    "mountpoint": Peer(_Mountpoint, lambda: _version("s3torchconnectorclient"), "put_object, get_object; N threads"),
 }
