@@ -332,11 +332,12 @@ impl Engine {
         // Listings don't show checksums. One HEAD is little beside many ranges.
         let object = if object.expected.is_none() {
             let head = until_cancelled(cancel, self.head(&object.bucket, &object.key)).await?;
-            if head.etag != object.etag || head.size != object.size {
+            if head.etag.is_none() || object.is_another(head.etag.as_deref()) || head.size != object.size {
                 let text = "the object was replaced since it was listed";
                 return Err(Stopped::Changed(Error::new(Kind::ObjectChanged, text)));
             }
-            Arc::new(head)
+            // The listing's ETag: it is a strong one, and ranges are held together by it.
+            Arc::new(Remote { etag: object.etag.clone(), ..head })
         } else {
             Arc::new(object.clone())
         };

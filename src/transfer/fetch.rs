@@ -44,6 +44,16 @@ impl Remote {
     pub fn strong_etag(&self) -> Option<&str> {
         self.etag.as_deref().filter(|etag| !etag.starts_with("W/"))
     }
+
+    /// Whether an ETag is that of another object, where both are known. Compared weakly (RFC 9110, 8.8.3.2): who stands
+    /// between may make a strong one weak.
+    pub fn is_another(&self, etag: Option<&str>) -> bool {
+        self.etag.as_deref().zip(etag).is_some_and(|(known, told)| opaque(known) != opaque(told))
+    }
+}
+
+fn opaque(etag: &str) -> &str {
+    etag.strip_prefix("W/").unwrap_or(etag)
 }
 
 /// What to fetch.
@@ -300,9 +310,9 @@ impl Engine {
 fn check_answer(response: &ServerResponse, object: &Remote, from: Stretch, ranged: bool) -> Result<(), Stopped> {
     let named =
         |kind: Kind, text: String| Error::new(kind, text).during("GetObject").of_object(&object.bucket, &object.key);
-    if let (Some(known), Some(told)) = (object.strong_etag(), response.header(header::ETAG))
-        && known != told
-    {
+    let etag = response.header(header::ETAG);
+    if object.is_another(etag) {
+        let (told, known) = (etag.unwrap_or_default(), object.etag.as_deref().unwrap_or_default());
         let text = format!("the object was replaced while it was read: its ETag is {told}, not {known}");
         return Err(Stopped::Changed(named(Kind::ObjectChanged, text)));
     }

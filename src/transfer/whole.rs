@@ -31,8 +31,7 @@ pub async fn read_whole(response: &mut ServerResponse, object: &Remote) -> Resul
     // tells whether the answer is whole.
     let length = response.content_length();
     let changed = |text: String| Err(Stopped::Changed(Error::new(Kind::ObjectChanged, text)));
-    let etag = response.header(header::ETAG);
-    let is_another = etag.is_some() && object.etag.is_some() && etag != object.etag.as_deref();
+    let is_another = object.is_another(response.header(header::ETAG));
     if let Some(length) = length {
         if length > WHOLE {
             return changed(format!("the object has grown to {length} bytes since it was listed"));

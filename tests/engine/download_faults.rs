@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use s3bulk::error::Kind;
+use s3bulk::flow::Cancel;
 
 use crate::download_setup::{arrives, arriving, failing, is_kind};
 use crate::fault_server::{Ending, Fault, Moment, Operation, Rule, Script};
@@ -39,6 +40,9 @@ arriving! {
     an_object_without_an_etag_arrives: LARGE, get(9).then(Fault::RemoveHeader("etag".into()));
     an_object_with_a_weak_etag_arrives: LARGE,
         Rule::new("fault").then(Fault::WeakEtag);
+    an_etag_that_is_weak_in_the_answer_alone_is_the_same: SMALL, get(9).then(Fault::WeakEtag);
+    an_etag_that_is_weak_in_a_middling_answer_alone_is_the_same: MIDDLING, get(9).then(Fault::WeakEtag);
+    an_etag_that_is_weak_in_the_answers_alone_is_the_same: LARGE, get(9).then(Fault::WeakEtag);
     a_middling_get_survives_half_a_body: MIDDLING, get(1).then(Fault::HangInBody { after: 1 << 20 });
     a_middling_get_survives_a_flipped_bit: MIDDLING, get(1).then(Fault::FlipBit { at: 1 << 20 });
     a_middling_get_survives_a_short_answer: MIDDLING, get(1).then(Fault::CutBody { after: 1 << 20, ending: Ending::Fin });
@@ -102,6 +106,23 @@ async fn an_object_that_is_replaced_between_ranges_arrives_as_the_new_one() {
         assert_eq!(rig.names(), ["target"]);
         rig.assert_clean().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ranges_are_of_one_object_where_the_listing_alone_has_its_strong_etag() {
+    let weak = |operation| Rule::new("fault").on(operation).then(Fault::WeakEtag);
+    let rig = Rig::new(Script::new().rule(weak(Operation::HeadObject)).rule(weak(Operation::GetObject)));
+    rig.server.put("bucket", "p/a", content(LARGE));
+    std::fs::create_dir(rig.target()).unwrap();
+    let (report, error) = rig.download_prefix("p", &Cancel::new()).await;
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(report.done.len(), 1);
+    assert!(std::fs::read(rig.target().join("a")).unwrap() == content(LARGE), "other bytes arrived");
+    let etag = rig.server.object("bucket", "p/a").unwrap().etag;
+    let ranges = rig.server.requests_of(Operation::GetObject);
+    assert!(ranges.len() > 1 && ranges.iter().all(|range| range.header("if-match") == Some(etag.as_str())));
+    assert!(rig.server.fired("fault") > ranges.len(), "the fault did not happen");
+    rig.assert_clean().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
