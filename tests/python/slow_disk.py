@@ -50,10 +50,9 @@ def main(
         delay = f"inject={system_calls}:delay_enter={int(seconds * 1e6)}"
         interrupting = threading.Thread(target=interrupt)
         ended = "whole"
-        options = ["-e", f"trace={system_calls}", "-e", delay]
-        if call == "upload_folder":  # folders are also listed by Python, when it imports
-            options += ["-P", str(Path(folder) / "target")]
-        # A thread of the disk that has just begun can't be told by its name yet.
+        # That folder alone, for Python lists folders and renames files, too, when it imports. The whole process, for a
+        # thread of the disk that has just begun can't be told by its name yet.
+        options = ["-P", str(Path(folder) / "target"), "-e", f"trace={system_calls}", "-e", delay]
         with traced(warm_up, *options, whole_process=True, live=log) as lines:
             interrupting.start()
             try:

@@ -131,7 +131,7 @@ def test_a_lack_of_memory_while_a_folder_is_read_is_waited_for_and_no_file_is_mi
     command = [sys.executable, "-c", _LINKS, json.dumps(server_arguments)]
     done = subprocess.run(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True, check=True, timeout=60)
     keys, injected = json.loads(done.stdout)
-    assert any("f3-link" in line for line in injected), "the fault did not happen"
+    assert injected, "the fault did not happen"  # nothing but the link and what it leads to is traced
     assert keys == sorted(["p/f3-link", *(f"p/f{number}" for number in range(10))])
 
 
