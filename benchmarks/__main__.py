@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from benchmarks.machine import machine
 from benchmarks.measure import Cell, measure, peers_for
-from benchmarks.peers import PEERS
+from benchmarks.peers import PEERS, installed
 from benchmarks.plot import plot
 from benchmarks.table import cell_table, facts_table, peers_table
 from benchmarks.workload import TABLE, WORKLOADS, make, scratch_root
@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         )
 
     several("--workloads", list(WORKLOADS), "which files", default=TABLE)
-    several("--peers", list(PEERS), "who moves them")
+    several("--peers", list(PEERS), "who moves them", default=installed())
     several("--operations", _OPERATIONS, "in which direction")
     parser.add_argument("--latency", type=_list_of(int), metavar="MS,...", help="0, and for small 20 as well")
     parser.add_argument("--rounds", type=int, default=3)

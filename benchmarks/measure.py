@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -51,6 +52,8 @@ class Runs:
     seconds: list[float] = field(default_factory=list)
     cpu_seconds: list[float] = field(default_factory=list)
     peak_rss_bytes: list[int] = field(default_factory=list)
+    # How often its process ended by a signal and was given another try.
+    aborts: int = 0
     error: str | None = None
 
     @property
@@ -79,7 +82,9 @@ def measure(
             # By s3bulk, for its objects carry a checksum, as all do on S3 since 2024.
             _transfer("s3bulk", "up", cell.at_once, full, source, None)
             check_upload(source, full, _PREFIX, discarded=False)
-        for name in _interleaved(peers, rounds):
+        waiting = deque(_interleaved(peers, rounds))
+        while waiting:
+            name = waiting.popleft()
             runs = found[name]
             if runs.error:
                 continue
@@ -89,7 +94,11 @@ def measure(
                 else:
                     taken = _upload(name, cell, source, discard, descriptors, certificate)
             except (Wrong, subprocess.SubprocessError) as error:
-                runs.error = _in_short(error)
+                if _is_abort(error) and runs.aborts < rounds:
+                    runs.aborts += 1
+                    waiting.appendleft(name)
+                else:
+                    runs.error = _in_short(error)
                 continue
             runs.seconds.append(taken["seconds"])
             runs.cpu_seconds.append(taken["cpu_seconds"])
@@ -156,7 +165,7 @@ def _environment(endpoint: Endpoint) -> dict[str, str]:
         "AWS_EC2_METADATA_DISABLED": "true",
         "RCLONE_CONFIG": os.devnull,
     }
-    ignored = ("AWS_", "RCLONE_", "S3_")
+    ignored = ("AWS_", "RCLONE_", "S3_", "S3DLIO_")
     if endpoint.ca_bundle:
         ours |= dict.fromkeys(("AWS_CA_BUNDLE", "SSL_CERT_FILE"), str(endpoint.ca_bundle))
     rest = {
@@ -165,6 +174,10 @@ def _environment(endpoint: Endpoint) -> dict[str, str]:
         if not name.startswith(ignored) and "proxy" not in name.lower()
     }
     return {**rest, **ours}
+
+
+def _is_abort(error: Exception) -> bool:
+    return isinstance(error, subprocess.CalledProcessError) and error.returncode < 0
 
 
 def _in_short(error: Exception) -> str:

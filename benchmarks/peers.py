@@ -17,6 +17,7 @@ from benchmarks.bucket import BUCKET, REGION
 _Item = TypeVar("_Item")
 _BOTO3_THREADS = 32  # more only wait for the interpreter
 _MOUNTPOINT_PIECE = 8 << 20  # its own size of a part
+_MOUNTPOINT_GBPS = 100.0  # it derives its connections from this; with its default, 10, it has 25
 # Without any of it rclone would ask for each object before and after it moves it, and sum up what the others don't.
 _RCLONE_FLAGS = (
     "--ignore-checksum --no-check-dest --no-traverse --fast-list "
@@ -157,7 +158,9 @@ class _Mountpoint:
 
         from s3torchconnectorclient._mountpoint_s3_client import MountpointS3Client
 
-        self._client = MountpointS3Client(region=REGION, endpoint=endpoint_url, force_path_style=True)
+        self._client = MountpointS3Client(
+            region=REGION, endpoint=endpoint_url, force_path_style=True, throughput_target_gbps=_MOUNTPOINT_GBPS
+        )
         self._threads = ThreadPoolExecutor(at_once)
 
     def upload(self, folder: Path, prefix: str) -> None:
@@ -257,6 +260,20 @@ def _said_by(*command: str) -> str:
     return said.splitlines()[0].removeprefix(command[0]).strip()
 
 
+def installed() -> list[str]:
+    """Gives those that are there: some are not made for every system and Python."""
+    from importlib.metadata import PackageNotFoundError
+
+    def is_there(peer: Peer) -> bool:
+        try:
+            peer.version()
+        except (PackageNotFoundError, FileNotFoundError):
+            return False
+        return True
+
+    return [name for name, peer in PEERS.items() if is_there(peer)]
+
+
 PEERS = {
     "s3bulk": Peer(_S3bulk, lambda: _version("s3bulk"), "defaults"),
     "s3bulk-unsigned": Peer(_S3bulkUnsigned, lambda: _version("s3bulk"), 'payload_signing="never"'),
@@ -267,6 +284,12 @@ PEERS = {
     "s5cmd": Peer(_S5cmd, lambda: _said_by("s5cmd", "version"), "cp (256 workers)"),
     "rclone": Peer(_Rclone, lambda: _said_by("rclone", "version"), f"copy --transfers N --checkers N {_RCLONE_FLAGS}"),
     "s3z": Peer(_S3z, lambda: _version("s3z"), "workers=N"),
-    "s3dlio": Peer(_S3dlio, lambda: _version("s3dlio"), "upload of each folder, download; max_in_flight=N"),
-    "mountpoint": Peer(_Mountpoint, lambda: _version("s3torchconnectorclient"), "put_object, get_object; N threads"),
+    "s3dlio": Peer(
+        _S3dlio, lambda: _version("s3dlio"), "upload of one folder after the other, download; max_in_flight=N"
+    ),
+    "mountpoint": Peer(
+        _Mountpoint,
+        lambda: _version("s3torchconnectorclient"),
+        f"put_object, get_object; N threads, throughput_target_gbps={_MOUNTPOINT_GBPS:.0f}",
+    ),
 }

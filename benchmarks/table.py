@@ -23,7 +23,7 @@ def cell_table(cell: Cell, found: dict[str, Runs]) -> str:
         ratio = "" if reference.error or not reference.seconds else f"{seconds / reference.median_seconds:.2f}"
         rows.append(
             (
-                name,
+                f"{name}, {runs.aborts} aborted" if runs.aborts else name,
                 f"{seconds:.2f}",
                 f"{min(runs.seconds):.2f} to {max(runs.seconds):.2f}",
                 ratio,
