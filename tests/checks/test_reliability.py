@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from checks.reliability import ROWS, TESTED, names_of_tests, problems
+from checks.reliability import PROMISES, ROWS, TESTED, names_of_tests, problems
 
 _RUST = """
 arriving! {
@@ -29,6 +29,7 @@ fn no_test() {}
 
 def _page(**changes: str) -> str:
     rows = {f"{section}.{number}": "`known`" for section, count in ROWS.items() for number in range(1, count + 1)}
+    rows.update(dict.fromkeys(PROMISES, "`known`, `pytest -k known`"))
     rows.update({name.removeprefix("row_").replace("_", "."): cell for name, cell in changes.items()})
     return "\n".join(f"| {row} | what is done | {cell} |" for row, cell in rows.items() if cell)
 
@@ -51,6 +52,8 @@ def test_every_way_to_write_a_test_is_seen(tmp_path: Path) -> None:
         ({"row_2_2": "`known`, `gone`"}, ["row 2.2 names `gone`, which is not there"]),
         ({"row_4_1": "`checks/gone.py`"}, ["row 4.1 names `checks/gone.py`, which is not there"]),
         ({"row_R5": "`gone`"}, ["row R5 names `gone`, which is not there"]),
+        ({"row_R13": ""}, ["row R13 is missing or names no test"]),
+        ({"row_R2": "`pytest checks/gone.py`"}, ["row R2 names `pytest checks/gone.py`, which is not there"]),
     ],
 )
 def test_what_is_missing_is_named(tmp_path: Path, changes: dict[str, str], expected: list[str]) -> None:
