@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from benchmarks.machine import machine
 from benchmarks.measure import Cell, measure, peers_for
-from benchmarks.peers import PEERS, installed
+from benchmarks.peers import PEERS, versions
 from benchmarks.plot import plot
 from benchmarks.table import cell_table, facts_table, peers_table
 from benchmarks.workload import TABLE, WORKLOADS, make, scratch_root
@@ -32,7 +32,9 @@ def main() -> int:
     if options.discard and options.operations != ["up"]:
         raise SystemExit("--discard: what is not kept can't be downloaded and compared; add --operations up")
     facts = machine()
-    peers = {name: {"version": PEERS[name].version(), "flags": PEERS[name].flags} for name in options.peers}
+    peers = {
+        name: {"version": version, "flags": PEERS[name].flags} for name, version in versions(options.peers).items()
+    }
     text = [facts_table(facts), peers_table(peers)]
     print("\n".join(text), flush=True)
 
@@ -43,7 +45,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="s3bulk-bench-", dir=root) as name:
             source = Path(name) / "source"
             make(cell.workload, source)
-            chosen = peers_for(cell.workload, options.peers)
+            chosen = peers_for(cell.workload, list(peers))
             found = measure(cell, chosen, options.rounds, source, Path(name), options.discard, options.descriptors)
         text.append(cell_table(cell, found))
         print(text[-1], flush=True)
@@ -88,7 +90,8 @@ def _parser() -> argparse.ArgumentParser:
         )
 
     several("--workloads", list(WORKLOADS), "which files", default=TABLE)
-    several("--peers", list(PEERS), "who moves them", default=installed())
+    # Without: all that are installed.
+    parser.add_argument("--peers", type=_list_of(_one_of(list(PEERS))), help=f"who moves them: {','.join(PEERS)}")
     several("--operations", _OPERATIONS, "in which direction")
     parser.add_argument("--latency", type=_list_of(int), metavar="MS,...", help="0, and for small 20 as well")
     parser.add_argument("--rounds", type=int, default=3)

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.bucket import REGION
-from benchmarks.peers import PEERS
+from benchmarks.peers import AT_ONCE_FAR, AT_ONCE_NEAR, PEERS
 from benchmarks.server import Endpoint, running_endpoint
 from benchmarks.verify import Wrong, check_download, check_upload
 from benchmarks.workload import Workload
@@ -23,8 +23,6 @@ from benchmarks.workload import Workload
 _TOP = Path(__file__).resolve().parent.parent
 _PREFIX = "tree"
 _LONGEST_SECONDS = 600.0
-# Transfers at once of the peers that have to be told. More than 64 slow them down where answers come at once.
-_AT_ONCE_NEAR, _AT_ONCE_FAR = 64, 256
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Cell:
 
     @property
     def at_once(self) -> int:
-        return _AT_ONCE_FAR if self.latency_ms else _AT_ONCE_NEAR
+        return AT_ONCE_FAR if self.latency_ms else AT_ONCE_NEAR
 
     def __str__(self) -> str:
         scheme = ", https" if self.is_tls else ""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 from benchmarks.bucket import BUCKET, REGION
 
+# Transfers at once of the peers that have to be told. More than 64 slow them down where answers come at once.
+AT_ONCE_NEAR, AT_ONCE_FAR = 64, 256
 _Item = TypeVar("_Item")
 _BOTO3_THREADS = 32  # more only wait for the interpreter
 _MOUNTPOINT_PIECE = 8 << 20  # its own size of a part
@@ -163,7 +165,7 @@ class _Mountpoint:
             region=REGION,
             endpoint=endpoint_url,
             force_path_style=True,
-            throughput_target_gbps=_MOUNTPOINT_FAR_GBPS if at_once > 64 else _MOUNTPOINT_GBPS,
+            throughput_target_gbps=_MOUNTPOINT_FAR_GBPS if at_once > AT_ONCE_NEAR else _MOUNTPOINT_GBPS,
         )
         self._threads = ThreadPoolExecutor(at_once)
 
@@ -264,18 +266,18 @@ def _said_by(*command: str) -> str:
     return said.splitlines()[0].removeprefix(command[0]).strip()
 
 
-def installed() -> list[str]:
-    """Gives those that are there: some are not made for every system and Python."""
+def versions(wanted: Sequence[str] | None) -> dict[str, str]:
+    """Gives the versions of those, or of all that are there: some are not made for every system and Python."""
     from importlib.metadata import PackageNotFoundError
 
-    def is_there(peer: Peer) -> bool:
+    found = {}
+    for name in wanted or PEERS:
         try:
-            peer.version()
+            found[name] = PEERS[name].version()
         except (PackageNotFoundError, FileNotFoundError):
-            return False
-        return True
-
-    return [name for name, peer in PEERS.items() if is_there(peer)]
+            if wanted:
+                raise
+    return found
 
 
 PEERS = {
