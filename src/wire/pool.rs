@@ -128,7 +128,8 @@ impl Pool {
     pub async fn send(&self, head: &Request<()>, payload: &Payload, sending: &Sending) -> Result<Answer> {
         let mut refused = 0;
         let mut resends = 0;
-        let mut wide = false;
+        // What can't be sent twice has to be understood the first time.
+        let mut wide = !sending.replayable;
         loop {
             let failure = match self.send_once(head, payload, sending, wide).await {
                 Ok(answer) => return Ok(answer),
@@ -143,7 +144,7 @@ impl Pool {
                 tokio::task::yield_now().await;
             } else if failure.stale && sending.replayable && resends < STALE_RESENDS {
                 resends += 1;
-            } else if failure.error.message().ends_with(HEAD_TOO_LARGE) && sending.replayable && !wide {
+            } else if failure.error.message().ends_with(HEAD_TOO_LARGE) && !wide {
                 wide = true;
             } else {
                 return Err(failure.error);

@@ -176,3 +176,16 @@ async fn a_refusal_of_a_large_part_is_seen_however_the_connection_ends() {
         rig.assert_clean().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_not_be_sent_twice_takes_a_thousand_headers_at_once() {
+    let many = |id: &str, operation| Rule::new(id).on(operation).then(Fault::ManyHeaders(1_000));
+    let rules =
+        ["create", "complete"].into_iter().zip([Operation::CreateMultipartUpload, Operation::CompleteMultipartUpload]);
+    let rig = Rig::new(rules.fold(Script::new(), |script, (id, operation)| script.rule(many(id, operation))));
+    let bytes = content(LARGE);
+    rig.upload(&bytes).await.unwrap();
+    assert_eq!((rig.server.fired("create"), rig.server.fired("complete")), (1, 1));
+    assert!(rig.server.object("bucket", "key").unwrap().bytes == bytes);
+    rig.assert_clean().await;
+}
