@@ -12,6 +12,8 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, header};
 use http_body_util::BodyExt;
+use quick_xml::Reader;
+use quick_xml::events::Event;
 
 use crate::error::{Error, Kind, Result};
 use crate::wire::body::Payload;
@@ -81,9 +83,9 @@ impl SdkHttp {
         {
             return Err(Error::new(Kind::BodyCut, format!("the answer has {} of {length} bytes", body.len())));
         }
-        // Without a length only the document itself tells. The SDK's parser takes one that is cut between elements.
-        if *head.method() == Method::GET && response.status.is_success() && is_cut_document(&body) {
-            return Err(Error::new(Kind::BadResponse, "the answer is a document without an end"));
+        // Without a length only the document itself tells that it was cut.
+        if *head.method() == Method::GET && response.status.is_success() && is_broken_document(&body) {
+            return Err(Error::new(Kind::BadResponse, "the answer is a document without an end, or a broken one"));
         }
         if *head.method() == Method::POST && response.status.is_success() {
             body = with_s3s_root(body);
@@ -114,25 +116,31 @@ fn with_s3s_root(body: Bytes) -> Bytes {
     }
 }
 
-/// Whether this is XML that doesn't go to the end of its root.
-fn is_cut_document(body: &[u8]) -> bool {
+/// Whether this is XML that is not one element with all others closed in it: cut, or damaged. The SDK's parser minds
+/// neither, and what it passes over is missing from a listing.
+fn is_broken_document(body: &[u8]) -> bool {
     let text = body.trim_ascii();
     if !text.starts_with(b"<") {
         return false;
     }
-    let mut rest = text;
-    while let Some(start) = rest.iter().position(|byte| *byte == b'<') {
-        rest = &rest[start + 1..];
-        if matches!(rest.first(), Some(b'?' | b'!')) {
-            continue;
-        }
-        let is_name = |byte: &u8| !byte.is_ascii_whitespace() && !b"/>".contains(byte);
-        let length = rest.iter().take_while(|byte| is_name(byte)).count();
-        let Some(end) = text.strip_suffix(b">").map(<[u8]>::trim_ascii_end) else { return true };
-        let is_empty_root = end.ends_with(b"/") && !rest.contains(&b'<');
-        return !is_empty_root && !end.ends_with(&[b"</", &rest[..length]].concat());
+    let mut reader = Reader::from_reader(text);
+    let (mut depth, mut roots) = (0_usize, 0_usize);
+    loop {
+        let opened = match reader.read_event() {
+            Ok(Event::Start(_)) => 1,
+            Ok(Event::Empty(_)) => 0,
+            Ok(Event::End(_)) => {
+                depth = depth.saturating_sub(1);
+                continue;
+            }
+            Ok(Event::Eof) => return depth != 0 || roots != 1,
+            Ok(_) => continue,
+            // The name of an end that is not that of its beginning is among these.
+            Err(_) => return true,
+        };
+        roots += usize::from(depth == 0);
+        depth += opened;
     }
-    true
 }
 
 impl fmt::Debug for SdkHttp {
@@ -178,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_document_ends_with_its_root() {
-        for (text, cut) in [
+        for (text, broken) in [
             ("<?xml version=\"1.0\"?>\n<A x=\"y\"><B/></A>\n", false),
             ("<A><B></B></A >", false),
             ("<A/>", false),
@@ -188,8 +196,13 @@ mod tests {
             ("<A><B/>", true),
             ("<A><B></B></", true),
             ("<?xml version=\"1.0\"?>", true),
+            ("<A><B>x</B><B/>\u{1} &amp; <!-- <C> --></A>", false),
+            ("<A><B>x=/B></A>", true),
+            ("<A><B>x</C></A>", true),
+            ("<A>x</A><A>x</A>", true),
+            ("</A>", true),
         ] {
-            assert_eq!(is_cut_document(text.as_bytes()), cut, "{text}");
+            assert_eq!(is_broken_document(text.as_bytes()), broken, "{text}");
         }
     }
 

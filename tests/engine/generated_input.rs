@@ -94,6 +94,12 @@ proptest! {
         run(sent_as_it_is(&key));
     }
 
+    /// Whatever byte it is: of a name, a size, a tag, the flag.
+    #[test]
+    fn a_listing_with_a_flipped_bit_is_whole_or_an_error(at in 0_usize..860) {
+        run(damaged(Fault::FlipBit { at }));
+    }
+
     /// Past the end of the document the listing is as it was.
     #[test]
     fn a_listing_that_is_cut_anywhere_is_whole_or_an_error(to in 0_usize..1_200) {
