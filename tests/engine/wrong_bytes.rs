@@ -128,3 +128,43 @@ async fn an_object_that_is_overwritten_under_the_same_etag_shows_by_its_checksum
     assert!(rig.server.fired("fault") == 1 && rig.server.fired("etag") > 3);
     rig.assert_clean().await;
 }
+
+/// Flipped in so many requests: whatever checksum the server takes, it is told of no other bytes than were read.
+async fn is_flipped_on_the_way_up(size: usize, operation: Operation, at: usize, times: usize, refused: &[&str]) {
+    let fault = Rule::new("fault").on(operation).first(times).then(Fault::FlipBitSent { at });
+    let script = refused.iter().fold(Script::new(), |script, header| {
+        script.refuse_header(header, &format!("x-amz-checksum-{header}"), 501, "NotImplemented")
+    });
+    let rig = Rig::with(script.rule(fault), unhurried());
+    rig.server.put("bucket", "key", b"old".as_slice());
+    let sent = rig.upload(&content(size)).await;
+    let what = format!("{operation:?} {size} {at} {times} {refused:?}: {sent:?}");
+    let stored = rig.server.object("bucket", "key").unwrap().bytes;
+    match times {
+        usize::MAX => {
+            let code = sent.err().and_then(|error| error.code().map(str::to_owned)).unwrap_or_default();
+            assert!(["BadDigest", "XAmzContentSHA256Mismatch"].contains(&code.as_str()), "{what}");
+            assert!(stored == b"old".as_slice() && rig.server.fired("fault") > 1, "{what}");
+        }
+        _ => {
+            assert!(sent.is_ok() && stored == content(size), "{what}");
+            assert_eq!(rig.server.fired("fault"), times, "{what}");
+        }
+    }
+    rig.assert_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bit_that_is_flipped_on_the_way_up_is_never_stored() {
+    for times in [1, 2, usize::MAX] {
+        for refused in [vec![], vec!["crc64nvme"], vec!["crc64nvme", "crc32"]] {
+            for at in [0, SMALL / 2, SMALL - 1] {
+                is_flipped_on_the_way_up(SMALL, Operation::PutObject, at, times, &refused).await;
+            }
+            is_flipped_on_the_way_up(MIDDLING, Operation::PutObject, MIDDLING - 1, times, &refused).await;
+            for at in [0, RANGE - 1] {
+                is_flipped_on_the_way_up(LARGE, Operation::UploadPart, at, times, &refused).await;
+            }
+        }
+    }
+}

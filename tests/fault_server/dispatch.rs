@@ -19,6 +19,7 @@ pub fn answer(state: &State, mut request: Request, body: Bytes, faults: &[Fault]
             return Response::xml(200, error_document(code, message, &request));
         }
     }
+    let body = as_it_arrives(body, faults);
     let outcome = payload::unwrap_chunks(&mut request, body).and_then(|body| {
         state.with_store(|store| {
             authorization::check(store, &state.script, state.clock_shift(), &request)?;
@@ -27,6 +28,18 @@ pub fn answer(state: &State, mut request: Request, body: Bytes, faults: &[Fault]
     });
     state.with_store(|store| replace(store, &request, faults));
     outcome.unwrap_or_else(|error| error.into_response(&request))
+}
+
+fn as_it_arrives(body: Bytes, faults: &[Fault]) -> Bytes {
+    let mut bytes = Vec::from(body);
+    for fault in faults {
+        if let Fault::FlipBitSent { at } = fault
+            && let Some(byte) = bytes.get_mut(*at)
+        {
+            *byte ^= 1;
+        }
+    }
+    bytes.into()
 }
 
 fn operate(

@@ -90,6 +90,10 @@ pub enum Fault {
     FlipBit {
         at: usize,
     },
+    /// Flip the lowest bit of the byte at this place of the request's body, before anything looks at it.
+    FlipBitSent {
+        at: usize,
+    },
     /// Send a well-formed checksum that is wrong.
     WrongChecksum,
     /// These bytes in place of status line, head and body.

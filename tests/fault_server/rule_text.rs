@@ -142,6 +142,7 @@ fn simple_fault(name: &str, value: &str) -> Result<Fault, String> {
         "move-range" => Fault::MoveRange(number(value)?),
         "other-bytes" => Fault::OtherBytes(number(value)?),
         "gzip" => Fault::Gzip,
+        "flip-bit-sent" => Fault::FlipBitSent { at: number(value)? },
         "flip-bit" => Fault::FlipBit { at: number(value)? },
         "wrong-checksum" => Fault::WrongChecksum,
         "weak-etag" => Fault::WeakEtag,
