@@ -7,8 +7,8 @@ use s3bulk::error::{Error, Kind};
 use s3bulk::flow::Cancel;
 
 use crate::download_setup::{files, on};
-use crate::fault_server::{Fault, Operation, Script};
-use crate::rig::{LARGE, Rig, SMALL, content, options};
+use crate::fault_server::{Fault, Operation, Rule, Script};
+use crate::rig::{LARGE, Rig, SMALL, content, options, watched};
 
 const TWO_PARTS: usize = (6 << 20) + 1;
 
@@ -34,6 +34,13 @@ async fn error_of(operation: Operation, fault: Fault) -> (Rig, Option<Error>) {
             Some(error)
         }
         Operation::PutObject => Some(rig.upload(&content(SMALL)).await.unwrap_err()),
+        Operation::HeadBucket | Operation::CreateBucket => {
+            Some(watched(rig.engine.ensure_bucket("missing", "", |_| (), &cancel)).await.unwrap_err())
+        }
+        Operation::ListMultipartUploads => {
+            let left = rig.engine.abort_incomplete_uploads("bucket", "", Duration::ZERO, false, &cancel);
+            Some(watched(left).await.unwrap_err())
+        }
         Operation::CompleteMultipartUpload => {
             let sent = rig.upload(&content(TWO_PARTS)).await;
             let is_stored = rig.server.object("bucket", "key").is_some_and(|it| it.bytes == content(TWO_PARTS));
@@ -109,6 +116,28 @@ silent! {
     a_silent_create_ends: CreateMultipartUpload, anywhere();
     a_silent_part_ends: UploadPart, in_the_head();
     a_silent_complete_ends: CompleteMultipartUpload, anywhere();
+    a_silent_head_bucket_ends: HeadBucket, in_the_head();
+    a_silent_create_bucket_ends: CreateBucket, in_the_head();
+    a_silent_listing_of_uploads_ends: ListMultipartUploads, anywhere();
+}
+
+/// The cause of the abort speaks; that the upload is left is a note to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_abort_ends_and_says_what_is_left() {
+    for fault in in_the_head() {
+        let options = TransferOptions { max_attempts: 2, read_timeout: Duration::from_secs(2), ..options() };
+        let refused = Rule::new("part").on(Operation::UploadPart).then(Fault::status(403, "AccessDenied"));
+        let abort = on(Operation::AbortMultipartUpload).then(fault.clone());
+        let rig = Rig::with(Script::new().rule(refused).rule(abort), options);
+        let error = rig.upload(&content(TWO_PARTS)).await.unwrap_err();
+        let left = rig.server.stats().uploads_open;
+        assert!(rig.server.fired("fault") >= 1, "{fault:?}: {error}");
+        assert_eq!(error.code(), Some("AccessDenied"), "{fault:?}: {error}");
+        assert!(error.to_string().contains("could not be aborted"), "{fault:?}: {error}");
+        // Where only the answer does not come the abort is carried out.
+        assert!(left <= 1, "{fault:?}");
+        rig.server.wait_until("nothing is held", |stats| stats.held == 0).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -89,3 +89,12 @@ async fn a_limit_on_requests_of_a_prefix_fails_nothing() {
     everything_moves(&rig, COUNT).await;
     assert!(rig.server.fired("limit") > 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_prefix_beside_a_fast_one_fails_nothing() {
+    const COUNT: usize = 600;
+    let script = Script::new().leaky_bucket("slow", "p/00", 40.0, 10.0).leaky_bucket("fast", "p/0", 400.0, 40.0);
+    let rig = with_files(script, COUNT);
+    everything_moves(&rig, COUNT).await;
+    assert!(rig.server.fired("slow") > 0 && rig.server.fired("fast") > 0);
+}
