@@ -1,88 +1,16 @@
 //! Generated scripts of faults against a model: what may be done, what must have failed, what is on disk and on the server.
-//!
-//! `PROPTEST_CASES` says how many scripts are tried; `make test-all` tries many.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use proptest::prelude::*;
-use proptest::test_runner::Config;
-use s3bulk::config::TransferOptions;
 use s3bulk::error::Error;
 use s3bulk::flow::Cancel;
 use s3bulk::transfer::Report;
 
 use crate::download_setup::files;
+use crate::fates::{Fate, config, mended_after, pick, quiet_for_three_seconds, refused, run, transient};
 use crate::fault_server::{Ending, Fault, ListFault, Moment, Operation, Rule, Script};
-use crate::rig::{MIDDLING, Rig, content, options};
-
-/// Scripts in `make test`: some seconds.
-const CASES: u32 = 16;
-
-/// What is to become of a file or an object.
-#[derive(Clone, Debug)]
-enum Fate {
-    Untouched,
-    /// So many requests go wrong, then none.
-    Mended(Fault, usize),
-    /// An answer that is odd and good.
-    Odd(Fault),
-    /// Every request goes wrong.
-    Lost(Fault),
-}
-
-impl Fate {
-    fn rule(&self, operation: Operation, key: &str) -> Option<Rule> {
-        let rule = Rule::new(key).on(operation).key(key);
-        match self {
-            Fate::Untouched => None,
-            Fate::Mended(fault, times) => Some(rule.first(*times).then(fault.clone())),
-            Fate::Odd(fault) | Fate::Lost(fault) => Some(rule.then(fault.clone())),
-        }
-    }
-
-    fn is_lost(&self) -> bool {
-        matches!(self, Fate::Lost(_))
-    }
-}
-
-fn pick(faults: Vec<Fault>) -> BoxedStrategy<Fault> {
-    proptest::sample::select(faults).boxed()
-}
-
-/// Faults of any answer that are worth another request.
-fn transient() -> Vec<Fault> {
-    vec![
-        Fault::status(500, "InternalError").into(),
-        Fault::status(502, "x").html().into(),
-        Fault::status(503, "SlowDown").into(),
-        Fault::status(504, "x").empty().into(),
-        Fault::status(429, "TooManyRequests").into(),
-        Fault::status(400, "RequestTimeout").into(),
-        Fault::CloseUnanswered { moment: Moment::BeforeBody, ending: Ending::Reset },
-        Fault::CloseUnanswered { moment: Moment::AfterBody, ending: Ending::Fin },
-        Fault::DropAnswer(Ending::Reset),
-        Fault::CutHead { after: 30, ending: Ending::Reset },
-        Fault::Garbage(b"\x00\x01\r\n\r\n".to_vec()),
-        Fault::HangBeforeHead,
-        Fault::HangInHead { after: 30 },
-        Fault::ErrorInside200 { code: "InternalError".into() },
-    ]
-}
-
-/// Silence takes its time: once is enough.
-fn mended_after((fault, times): (Fault, usize)) -> Fate {
-    let is_silence = matches!(fault, Fault::HangBeforeHead | Fault::HangInHead { .. } | Fault::HangInBody { .. });
-    Fate::Mended(fault, if is_silence { 1 } else { times })
-}
-
-fn refused() -> Vec<Fault> {
-    vec![
-        Fault::status(403, "AccessDenied").into(),
-        Fault::status(404, "NoSuchKey").into(),
-        Fault::status(501, "NotImplemented").html().into(),
-    ]
-}
+use crate::rig::{MIDDLING, Rig, content};
 
 fn fate_of_object() -> impl Strategy<Value = Fate> {
     let mut mended = transient();
@@ -195,21 +123,6 @@ fn old(number: usize) -> Vec<u8> {
     format!("old {number}").into_bytes()
 }
 
-/// Long enough for a busy machine, short enough for the servers here that fall silent.
-fn quiet_for_three_seconds() -> TransferOptions {
-    TransferOptions { read_timeout: Duration::from_secs(3), ..options() }
-}
-
-fn config() -> Config {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(CASES);
-    // Each case takes a second: what is wrong is shown as it is rather than made small for minutes.
-    Config { cases, max_shrink_iters: 20, failure_persistence: None, ..Config::default() }
-}
-
-fn run<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(work)
-}
-
 /// Every name of the plan is in one list, once, and each list is in contract order. Returns the plan.
 fn plan_of(report: &Report) -> Vec<String> {
     let failed: Vec<_> = report.failed.iter().map(|(name, _)| name.to_string()).collect();
@@ -245,6 +158,12 @@ fn judge(report: &Report, error: Option<&Error>, named: impl Fn(&str) -> usize, 
         assert!(error.is_none(), "{error:?}");
         assert_eq!(report.done.len(), fates.len());
     }
+}
+
+/// Without those that another failure has stopped.
+fn failed_by_themselves(report: &Report, named: impl Fn(&str) -> usize) -> HashSet<usize> {
+    let failed = report.failed.iter().filter(|(_, error)| !error.is_cancelled());
+    failed.map(|(name, _)| named(name)).collect()
 }
 
 async fn download_agrees(sizes: &[usize], fates: &[Fate], pages: &Pages, page_size: usize) {
@@ -284,12 +203,17 @@ async fn download_agrees(sizes: &[usize], fates: &[Fate], pages: &Pages, page_si
     // A last page needs no token: where the listing is at its end, no token can be wrong.
     assert!(plan.len() <= believed || rig.server.fired("list") == 0, "{plan:?}");
     let listed_whole = matches!(pages, Pages::Good | Pages::Mended(..)) || rig.server.fired("list") == 0;
+    if let (Pages::Mended(_, page), true) = (pages, plan.len() == all.len()) {
+        let is_asked_for = *page <= all.len().div_ceil(page_size);
+        assert!(!is_asked_for || rig.server.fired("list") == 1, "page {page} was good");
+    }
     let named = |name: &str| name.parse::<usize>().unwrap();
     // Who is behind an error of a page may not have been asked for at all.
     let known = if listed_whole { fates } else { &fates[..plan.len()] };
     judge(&report, error.as_ref(), named, known, listed_whole);
 
     let done: HashSet<usize> = report.done.iter().map(|name| named(name)).collect();
+    let failed = failed_by_themselves(&report, named);
     let mut expected: Vec<String> = (0..sizes.len()).filter(|at| at % 2 == 0 || done.contains(at)).map(name).collect();
     expected.sort();
     assert_eq!(files(&rig), expected, "{report:?}");
@@ -300,8 +224,8 @@ async fn download_agrees(sizes: &[usize], fates: &[Fate], pages: &Pages, page_si
         } else if number % 2 == 0 {
             assert_eq!(std::fs::read(path).unwrap(), old(number), "the old file is gone");
         }
-        if let (Fate::Mended(_, times), true) = (&fates[number], done.contains(&number)) {
-            assert_eq!(rig.server.fired(&key(number)), *times, "{number}: the fault did not happen");
+        if done.contains(&number) || failed.contains(&number) {
+            fates[number].assert_happened(rig.server.fired(&key(number)));
         }
     }
     rig.assert_clean().await;
@@ -326,6 +250,7 @@ async fn upload_agrees(sizes: &[usize], fates: &[Fate]) {
     let named = |key: &str| key[2..].parse::<usize>().unwrap();
     judge(&report, error.as_ref(), named, fates, true);
     let done: HashSet<usize> = report.done.iter().map(|key| named(key)).collect();
+    let failed = failed_by_themselves(&report, named);
     let begun: HashSet<usize> = report.failed.iter().map(|(key, _)| named(key)).chain(done.iter().copied()).collect();
     for number in 0..sizes.len() {
         let object = rig.server.object("bucket", &key(number)).map(|object| object.bytes);
@@ -338,8 +263,8 @@ async fn upload_agrees(sizes: &[usize], fates: &[Fate]) {
             (false, true) => assert!(is_new || is_old, "{number}: neither the new nor the old object"),
             (false, false) => assert!(is_old, "{number}: it was not begun"),
         }
-        if let (Fate::Mended(_, times), true) = (&fates[number], done.contains(&number)) {
-            assert_eq!(rig.server.fired(&key(number)), *times, "{number}: the fault did not happen");
+        if done.contains(&number) || failed.contains(&number) {
+            fates[number].assert_happened(rig.server.fired(&key(number)));
         }
     }
     rig.assert_clean().await;
