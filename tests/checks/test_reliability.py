@@ -52,7 +52,9 @@ def test_every_way_to_write_a_test_is_seen(tmp_path: Path) -> None:
         ({"row_2_2": "`known`, `gone`"}, ["row 2.2 names `gone`, which is not there"]),
         ({"row_4_1": "`checks/gone.py`"}, ["row 4.1 names `checks/gone.py`, which is not there"]),
         ({"row_R5": "`gone`"}, ["row R5 names `gone`, which is not there"]),
-        ({"row_R13": ""}, ["row R13 is missing or names no test"]),
+        ({"row_R13": ""}, ["row R13 is missing"]),
+        ({"row_R13": "later"}, ["a row of R13 names no test"]),
+        ({"row_0_11": "later"}, ["row 0.11 names no test"]),
         ({"row_R2": "`pytest checks/gone.py`"}, ["row R2 names `pytest checks/gone.py`, which is not there"]),
     ],
 )
@@ -62,3 +64,10 @@ def test_what_is_missing_is_named(tmp_path: Path, changes: dict[str, str], expec
 
 def test_what_must_be_tested_are_rows_of_the_list() -> None:
     assert all(int(number) <= ROWS[int(section)] for section, number in (row.split(".") for row in TESTED))
+
+
+def test_each_row_of_a_promise_names_a_test(tmp_path: Path) -> None:
+    for more in ("| R2 | the same on another disk | later |\n", "| R2 | the same on another disk | `gone` |\n"):
+        page = more + _page()
+        (found,) = problems(page, {"known"}, tmp_path)
+        assert found in ("a row of R2 names no test", "row R2 names `gone`, which is not there")
