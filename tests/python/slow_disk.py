@@ -29,11 +29,20 @@ def _raise_stopped(number: int, frame: object) -> None:
 
 
 def main(
-    endpoint: str, key: str, secret: str, bucket: str, folder: str, call: str, system_calls: str, seconds: float
+    endpoint: str,
+    key: str,
+    secret: str,
+    bucket: str,
+    folder: str,
+    call: str,
+    system_calls: str,
+    seconds: float,
+    stop: str,
 ) -> None:
     """Warms up, then sends itself a signal as soon as one of the system calls has begun."""
     client = make_s3_client(S3ClientConfig(endpoint, "us-east-1", "auto", key, secret))
-    signal.signal(signal.SIGINT, _raise_stopped)
+    number = signal.Signals[stop]
+    signal.signal(number, _raise_stopped)
     began = 0.0
     with tempfile.TemporaryDirectory() as logs:
         log = Path(logs) / "log"
@@ -42,7 +51,7 @@ def main(
             nonlocal began
             until(lambda: log.exists() and "(" in log.read_text(), lambda: "no system call was held up")
             began = time.monotonic()
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
 
         def warm_up() -> None:
             download_prefix_to_folder(client, bucket, "warm", Path(folder) / "warm")

@@ -46,22 +46,23 @@ def bucket(scripted: FaultServer) -> str:
     return bucket
 
 
-def test_a_walk_that_is_ended_waits_for_no_disk(scripted: FaultServer, bucket: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop", ["SIGINT", "SIGTERM"])
+def test_a_walk_that_is_ended_waits_for_no_disk(scripted: FaultServer, bucket: str, tmp_path: Path, stop: str) -> None:
     target = write_all(tmp_path / "target", {"a": b"a", "folder/b": b"b"})
     # Much longer than the second.
-    _ended(scripted, bucket, tmp_path, call="upload_folder", system_calls="getdents64", seconds=5)
+    _ended(scripted, bucket, tmp_path, call="upload_folder", system_calls="getdents64", seconds=5, stop=stop)
     assert files_below(target) == {"a": b"a", "folder/b": b"b"}
     assert sorted(stored(boto3_client(scripted.server), bucket)) == ["p/a", "p/b", "p/c", "warm/x"]
 
 
-@pytest.mark.parametrize("system_calls", ["linkat", "rename,renameat,renameat2"])
+@pytest.mark.parametrize(("system_calls", "stop"), [("linkat", "SIGINT"), ("rename,renameat,renameat2", "SIGTERM")])
 def test_a_file_that_is_getting_its_name_at_the_end_has_the_whole_new_bytes_or_none(
-    scripted: FaultServer, bucket: str, tmp_path: Path, system_calls: str
+    scripted: FaultServer, bucket: str, tmp_path: Path, system_calls: str, stop: str
 ) -> None:
     old = {} if system_calls == "linkat" else {"a": b"old", "b": b"old", "c": b"old"}
     target = write_all(tmp_path / "target", old)
     target.mkdir(exist_ok=True)
-    _ended(scripted, bucket, tmp_path, call="download_prefix", system_calls=system_calls, seconds=0.2)
+    _ended(scripted, bucket, tmp_path, call="download_prefix", system_calls=system_calls, seconds=0.2, stop=stop)
     found = files_below(target)
     assert set(found) <= {"a", "b", "c"}, "a temporary file is left"
     assert set(found) >= set(old)
