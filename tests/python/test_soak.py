@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import random
+import resource
 import shutil
 import signal
 import threading
@@ -36,11 +38,15 @@ from tests.servers import FaultServer, Server, fault_server
 _SECONDS = float(os.environ.get("S3BULK_SOAK_SECONDS", "300"))
 # The scripted server keeps a log of every request: after so many another one begins.
 _ROUNDS_OF_A_SERVER = 20
+_INTERRUPTIONS = ("calls interrupted by SIGINT", "calls interrupted by SIGTERM", "downloads refused by the disk")
 # What allocators keep after the first rounds is no leak; what grows beyond it round after round is.
 _GROWTH_KIB = 48 << 10
 _MIB = 1 << 20
 
-_FAILED_HONESTLY = 3  # how a child says that there was an error of S3's
+# How a child says that there was an error of S3's, or one of the disk's.
+_FAILED_HONESTLY, _FAILED_BY_THE_DISK = 3, 4
+# Some of the files are longer.
+_LONGEST_FILE = 4_000
 
 pytestmark = [
     pytest.mark.soak,
@@ -49,6 +55,22 @@ pytestmark = [
 ]
 
 Files = dict[str, bytes]
+
+
+class Terminated(BaseException):
+    """What the handler of SIGTERM raises, as that of SIGINT raises KeyboardInterrupt."""
+
+
+@contextmanager
+def _raising_on_sigterm() -> Iterator[None]:
+    def raise_terminated(number: int, frame: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, raise_terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _resident_kib() -> int:
@@ -155,8 +177,9 @@ class _Round:
         self.stored = found
 
     def interrupt(self, call: Callable[[], Any]) -> None:
-        """Ends a call by Ctrl-C, unless it is quicker."""
-        timer = threading.Timer(self._chance.random() / 4, signal.raise_signal, (signal.SIGINT,))
+        """Ends a call by Ctrl-C or by SIGTERM, unless it is quicker."""
+        number = self._chance.choice([signal.SIGINT, signal.SIGTERM])
+        timer = threading.Timer(self._chance.random() / 4, signal.raise_signal, (number,))
         try:
             try:
                 timer.start()
@@ -164,8 +187,8 @@ class _Round:
             finally:
                 timer.cancel()
                 timer.join()
-        except KeyboardInterrupt as interruption:
-            self.counts["calls interrupted"] += 1
+        except (KeyboardInterrupt, Terminated) as interruption:
+            self.counts[f"calls interrupted by {number.name}"] += 1
             report = getattr(interruption, "report", None)
             if report is not None:  # else it came before the call had begun or after it had ended
                 self._checked(report)
@@ -188,6 +211,33 @@ class _Round:
             remove_stale_temporary_files(target, dry_run=False)
         )
         self.check_files(target)
+
+    def refuse(self, target: Path) -> None:
+        """Downloads where no file may be long: old files stay where new ones can't be written."""
+        child = os.fork()
+        if child == 0:
+            ended = 1
+            try:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (_LONGEST_FILE, _LONGEST_FILE))
+                ended = self._end_of(lambda: download_prefix_to_folder(self.client, self.bucket, "p", target))
+            finally:
+                os._exit(ended)
+        _, status = os.waitpid(child, 0)
+        ended = os.waitstatus_to_exitcode(status)
+        assert ended in (0, _FAILED_HONESTLY, _FAILED_BY_THE_DISK)
+        self.counts["downloads refused by the disk"] += ended == _FAILED_BY_THE_DISK
+        self.check_files(target)
+
+    def _end_of(self, call: Callable[[], list[str]]) -> int:
+        try:
+            call()
+        except (ClientError, BotoCoreError, TransferError):
+            return _FAILED_HONESTLY
+        except OSError as error:
+            if error.errno != errno.EFBIG:
+                raise
+            return _FAILED_BY_THE_DISK
+        return 0
 
     def check_files(self, target: Path) -> None:
         """Every name is there, with old or new bytes, and no other."""
@@ -238,6 +288,7 @@ def _play(this: _Round, end_of_faults: Callable[[], None]) -> None:
         this.interrupt(lambda: download_prefix_to_folder(this.client, this.bucket, "p", interrupted))
     this.check_files(interrupted)
     this.kill(this.target("killed"))
+    this.refuse(this.target("refused"))
     this.interrupt(lambda: upload_folder(this.client, this.source, this.bucket, "p"))
     with this.changing():
         this.upload()
@@ -281,7 +332,7 @@ def test_no_promise_is_broken_by_anything(seaweedfs: Server, tmp_path: Path) -> 
     there = new_bucket(boto3_client(seaweedfs))
     began, resident, held = time.monotonic(), 0, Holdings(0, 0)
     while (is_warm_up := not resident) or time.monotonic() - began < _SECONDS:
-        with fault_server("--page-size", "100") as scripted:
+        with fault_server("--page-size", "100") as scripted, _raising_on_sigterm():
             judge = boto3_client(scripted.server)
             bucket = new_bucket(judge)
             client = make_s3_client(config_of(scripted.server))
@@ -302,7 +353,7 @@ def test_no_promise_is_broken_by_anything(seaweedfs: Server, tmp_path: Path) -> 
     for what, count in sorted(counts.items()):
         print(f"{count:9,} {what}")
     print(f"{resident} KiB after the first {_ROUNDS_OF_A_SERVER} rounds, {_resident_kib()} KiB at the end", flush=True)
-    assert {f"fault: {name}" for name in FAULTS} <= set(counts), "every fault happened"
+    assert {*(f"fault: {name}" for name in FAULTS), *_INTERRUPTIONS} <= set(counts), "every fault happened"
     # Idle connections are closed after 4 s; disk threads end sooner.
     held.come_back()
     assert _resident_kib() <= resident + _GROWTH_KIB
