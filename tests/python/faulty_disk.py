@@ -135,8 +135,8 @@ def one_fault(client: Any, bucket: str, warm: Path, target: Path, step: str, err
     download_prefix_to_folder(client, bucket, "old", target)
     for name in files_of(target):
         (target / name).chmod(0o600)  # so that there are permission bits to hand on
-    # Calls are counted by thread, and which thread closes what is chance. Few closes tell anything: that of a file's content
-    # must be among those that fail.
+    # Calls are counted by thread, and which thread closes what is chance. Few closes tell anything: one of them must be
+    # among those that fail.
     when = f"{number}+" if step == "close" else str(number)
     calls = ["-e", f"trace={STEPS[step]}", "-e", f"inject={STEPS[step]}:error={error}:when={when}"]
     raised: OSError | None = None
