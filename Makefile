@@ -32,7 +32,7 @@ unexport CONDA_PREFIX PYTHONPATH PYTHONHOME
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-portable test-python test-all test-boto3 servers audit soak bench bench-micro lint lint-rust lint-python format build wheel venv toolchain clean
+.PHONY: help demo test test-rust test-portable test-loom test-python test-all test-boto3 servers audit soak bench bench-micro lint lint-rust lint-python format build wheel venv toolchain clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -51,7 +51,10 @@ test-python: build $(FAULT_SERVER) ## pytest without what takes minutes
 test-portable: toolchain ## cargo test of the disk code of other systems, compiled here
 	cargo test --locked --features portable-disk --lib --test engine
 
-test-all: test-portable build $(FAULT_SERVER) $(ENDPOINT) servers test-boto3 ## The same with gigabytes, many files, generated scripts of faults, on all servers, with other versions of boto3
+test-loom: toolchain ## Every order of a few steps of the flow control, by loom
+	RUSTFLAGS="--cfg loom" cargo test --locked --release --manifest-path tests/loom/Cargo.toml --target-dir target/loom
+
+test-all: test-portable test-loom build $(FAULT_SERVER) $(ENDPOINT) servers test-boto3 ## The same with gigabytes, many files, generated scripts of faults, on all servers, with other versions of boto3
 	cargo test --locked --lib
 	cargo test --locked --doc
 	PROPTEST_RNG_SEED=$(SEED) PROPTEST_CASES=$(CASES) cargo test --locked --test engine -- --include-ignored
@@ -86,6 +89,7 @@ lint: lint-rust lint-python ## Formatting, lints, types, stubs, who may know who
 # nearly every crate, while `cargo test` needs those of the second anyway.
 lint-rust: toolchain ## cargo fmt, clippy with the bindings, warnings without
 	cargo fmt --check
+	cargo fmt --check --manifest-path tests/loom/Cargo.toml
 	cargo clippy --locked --all-targets --features python --quiet -- -D warnings
 	cargo rustc --locked --lib --quiet -- -D warnings
 
@@ -101,6 +105,7 @@ lint-python: build ## ruff, mypy, stubtest and the checks of this project
 
 format: $(TOOLS) ## Let the tools write what they can
 	cargo fmt
+	cargo fmt --manifest-path tests/loom/Cargo.toml
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 	$(BIN)/python -m checks.notices --write

@@ -1,11 +1,13 @@
 //! The concurrency window: how many units (small objects, parts) are in flight. It opens while that pays, holds when it
 //! doesn't, and shrinks when S3 throttles.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::lanes::Lanes;
 
 /// Lanes at the start: near a server a few keep everything busy, and each one more is a socket, buffers, and a thread of
 /// the server's to be woken (docs/decisions/0005: with 8 lanes on loopback 10,000 x 4 KiB cost the server half the time
@@ -179,9 +181,7 @@ impl Controller {
 
 #[derive(Debug)]
 struct Shared {
-    lanes: Arc<Semaphore>,
-    /// Lanes to be taken away as they come free, after the window shrank.
-    debt: AtomicUsize,
+    lanes: Lanes,
     moved: AtomicU64,
     throttled: AtomicU32,
     saturated: AtomicBool,
@@ -220,8 +220,7 @@ impl Window {
         let controller = Controller::new(ceiling);
         let began = Instant::now();
         Self(Arc::new(Shared {
-            lanes: Arc::new(Semaphore::new(controller.limit)),
-            debt: AtomicUsize::new(0),
+            lanes: Lanes::new(controller.limit),
             moved: AtomicU64::new(0),
             throttled: AtomicU32::new(0),
             saturated: AtomicBool::new(false),
@@ -237,15 +236,11 @@ impl Window {
     /// Waits for a free lane. First come, first served, so that a file in parts and many small files share fairly.
     pub async fn enter(&self) -> Lane {
         let shared = &self.0;
-        let permit = match shared.lanes.clone().try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
+        let permit = match shared.lanes.try_enter() {
+            Some(permit) => permit,
+            None => {
                 shared.saturated.store(true, Relaxed);
-                match shared.lanes.clone().acquire_owned().await {
-                    Ok(permit) => permit,
-                    // The semaphore is never closed.
-                    Err(_) => std::future::pending().await,
-                }
+                shared.lanes.enter().await
             }
         };
         Lane { window: self.clone(), permit: Some(permit) }
@@ -276,7 +271,7 @@ impl Window {
     /// Lanes in use now. Zero when nothing is under way.
     pub fn in_use(&self) -> usize {
         let limit = self.0.decisions.lock().map_or(0, |decisions| decisions.controller.limit);
-        (limit + self.0.debt.load(Relaxed)).saturating_sub(self.0.lanes.available_permits())
+        (limit + self.0.lanes.debt()).saturating_sub(self.0.lanes.free())
     }
 
     /// The limit now.
@@ -303,7 +298,7 @@ impl Window {
         (decisions.last, decisions.moved) = (now, moved);
         let old = decisions.controller.limit;
         let new = decisions.controller.decide(sample);
-        shared.resize(old, new);
+        shared.lanes.resize(old, new);
         let round_trips = ROUND_TRIPS * Duration::from_micros(shared.latency.load(Relaxed));
         let interval = round_trips.clamp(shortest, LONGEST_INTERVAL);
         shared.due.store((now - shared.began + interval).as_micros() as u64, Relaxed);
@@ -324,34 +319,12 @@ impl Shared {
             round_trip: Duration::from_micros(ever),
         }
     }
-
-    /// Adds lanes, or lets some be taken away as they come free.
-    fn resize(&self, old: usize, new: usize) {
-        if new > old {
-            // Lanes owed from an earlier shrinking are forgiven first.
-            let mut add = new - old;
-            while add > 0 && self.settle_one() {
-                add -= 1;
-            }
-            self.lanes.add_permits(add);
-        } else {
-            self.debt.fetch_add(old - new, Relaxed);
-        }
-    }
-
-    /// Pays one lane of the debt, if there is any.
-    fn settle_one(&self) -> bool {
-        self.debt.fetch_update(Relaxed, Relaxed, |debt| debt.checked_sub(1)).is_ok()
-    }
 }
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        if let Some(permit) = self.permit.take()
-            && self.window.0.debt.load(Relaxed) > 0
-            && self.window.0.settle_one()
-        {
-            permit.forget();
+        if let Some(permit) = self.permit.take() {
+            self.window.0.lanes.leave(permit);
         }
         self.window.decide_if_due();
     }
