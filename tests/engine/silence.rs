@@ -72,9 +72,13 @@ async fn ends_with(operation: Operation, fault: Fault) {
     }
 }
 
-/// All at once: they only wait.
 async fn ends(operation: Operation, silences: Vec<Fault>) {
-    let mut all: tokio::task::JoinSet<()> = silences.into_iter().map(|fault| ends_with(operation, fault)).collect();
+    at_once(silences.into_iter().map(|fault| ends_with(operation, fault))).await;
+}
+
+/// They only wait.
+async fn at_once(tests: impl Iterator<Item = impl Future<Output = ()> + Send + 'static>) {
+    let mut all: tokio::task::JoinSet<()> = tests.collect();
     while let Some(ended) = all.join_next().await {
         ended.unwrap();
     }
@@ -121,23 +125,35 @@ silent! {
     a_silent_listing_of_uploads_ends: ListMultipartUploads, anywhere();
 }
 
-/// The cause of the abort speaks; that the upload is left is a note to it.
+/// What ends when the first part is refused and this operation, of those that follow, never gets over `fault`.
+async fn refused(operation: Operation, fault: Fault) -> (Rig, Error) {
+    let options = TransferOptions { max_attempts: 2, read_timeout: Duration::from_secs(2), ..options() };
+    let part = Rule::new("part").on(Operation::UploadPart).then(Fault::status(403, "AccessDenied"));
+    let rig = Rig::with(Script::new().rule(part).rule(on(operation).then(fault.clone())), options);
+    let error = rig.upload(&content(TWO_PARTS)).await.unwrap_err();
+    assert!(rig.server.fired("fault") >= 1, "{fault:?}: {error}");
+    // The cause of the abort speaks.
+    assert_eq!(error.code(), Some("AccessDenied"), "{fault:?}: {error}");
+    rig.server.wait_until("nothing is held", |stats| stats.held == 0).await.unwrap();
+    (rig, error)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_abort_ends_and_says_what_is_left() {
-    for fault in in_the_head() {
-        let options = TransferOptions { max_attempts: 2, read_timeout: Duration::from_secs(2), ..options() };
-        let refused = Rule::new("part").on(Operation::UploadPart).then(Fault::status(403, "AccessDenied"));
-        let abort = on(Operation::AbortMultipartUpload).then(fault.clone());
-        let rig = Rig::with(Script::new().rule(refused).rule(abort), options);
-        let error = rig.upload(&content(TWO_PARTS)).await.unwrap_err();
-        let left = rig.server.stats().uploads_open;
-        assert!(rig.server.fired("fault") >= 1, "{fault:?}: {error}");
-        assert_eq!(error.code(), Some("AccessDenied"), "{fault:?}: {error}");
-        assert!(error.to_string().contains("could not be aborted"), "{fault:?}: {error}");
-        // Where only the answer does not come the abort is carried out.
-        assert!(left <= 1, "{fault:?}");
-        rig.server.wait_until("nothing is held", |stats| stats.held == 0).await.unwrap();
-    }
+    at_once(in_the_head().into_iter().map(async |fault| {
+        let (_, error) = refused(Operation::AbortMultipartUpload, fault).await;
+        assert!(error.to_string().contains("could not be aborted"), "{error}");
+    }))
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_list_of_parts_ends_and_the_upload_is_aborted() {
+    at_once(anywhere().into_iter().map(async |fault| {
+        let (rig, _) = refused(Operation::ListParts, fault).await;
+        rig.assert_clean().await;
+    }))
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
