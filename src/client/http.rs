@@ -69,7 +69,9 @@ impl SdkHttp {
         }
         // Creating or completing an upload twice is not the same as once: those are retried by who knows.
         let replayable = *head.method() != Method::POST;
-        let sending = Sending { timeouts, replayable, expect_continue: false, window: None };
+        // An upload whose id was in an answer that could not be read is one that nobody can abort.
+        let only_once = !replayable && head.uri().query().is_some_and(begins_upload);
+        let sending = Sending { timeouts, replayable, only_once, expect_continue: false, window: None };
         let answer = self.pool.send(&head, &Payload::Bytes(body), &sending).await?;
         let mut response = ServerResponse::new(answer, timeouts.read, None);
         if *head.method() == Method::POST {
@@ -101,6 +103,11 @@ impl SdkHttp {
         HttpResponse::try_from(built)
             .map_err(|error| Error::new(Kind::BadResponse, format!("the answer can't be understood: {error}")))
     }
+}
+
+/// Whether this is the query of a CreateMultipartUpload.
+fn begins_upload(query: &str) -> bool {
+    query.split('&').any(|part| matches!(part, "uploads" | "uploads="))
 }
 
 /// The root of CreateMultipartUpload's answer by S3's name: gofakes3, which `rclone serve s3` is made of, has another

@@ -110,6 +110,7 @@ impl<'a> Limits<'a> {
         Sending {
             timeouts: Timeouts { connect: self.options.connect_timeout, read: self.options.read_timeout },
             replayable,
+            only_once: false,
             expect_continue: self.expect_continue,
             window: self.window.cloned(),
         }

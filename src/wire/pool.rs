@@ -60,6 +60,9 @@ pub struct Sending {
     pub timeouts: Timeouts,
     /// Whether the same bytes may be sent again when a kept connection turns out to be closed.
     pub replayable: bool,
+    /// Whether nothing makes up for an answer that can't be read: with room for many headers from the first attempt on, on a
+    /// connection that may be one more.
+    pub only_once: bool,
     /// Whether the body waits for `100 Continue`.
     pub expect_continue: bool,
     /// Where moved bytes are counted.
@@ -70,7 +73,7 @@ pub struct Sending {
 #[derive(Clone)]
 pub struct Pool {
     client: Client<Connector, RequestBody>,
-    /// For the rare answers with more headers than usual; opens no connection before there is one.
+    /// For the rare answers with more headers than usual, and those that can't be had twice; opens no connection before.
     wide: Client<Connector, RequestBody>,
     routes: Routes,
     traffic: Arc<Traffic>,
@@ -128,8 +131,7 @@ impl Pool {
     pub async fn send(&self, head: &Request<()>, payload: &Payload, sending: &Sending) -> Result<Answer> {
         let mut refused = 0;
         let mut resends = 0;
-        // What can't be sent twice has to be understood the first time.
-        let mut wide = !sending.replayable;
+        let mut wide = sending.only_once;
         loop {
             let failure = match self.send_once(head, payload, sending, wide).await {
                 Ok(answer) => return Ok(answer),
@@ -144,7 +146,7 @@ impl Pool {
                 tokio::task::yield_now().await;
             } else if failure.stale && sending.replayable && resends < STALE_RESENDS {
                 resends += 1;
-            } else if failure.error.message().ends_with(HEAD_TOO_LARGE) && !wide {
+            } else if failure.error.message().ends_with(HEAD_TOO_LARGE) && sending.replayable && !wide {
                 wide = true;
             } else {
                 return Err(failure.error);

@@ -178,7 +178,7 @@ async fn a_refusal_of_a_large_part_is_seen_however_the_connection_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_can_not_be_sent_twice_takes_a_thousand_headers_at_once() {
+async fn create_and_complete_take_a_thousand_headers_at_the_first_answer() {
     let many = |id: &str, operation| Rule::new(id).on(operation).then(Fault::ManyHeaders(1_000));
     let rules =
         ["create", "complete"].into_iter().zip([Operation::CreateMultipartUpload, Operation::CompleteMultipartUpload]);

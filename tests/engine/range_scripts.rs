@@ -131,6 +131,7 @@ fn fate_of_complete() -> impl Strategy<Value = Fate> {
     let odd = vec![
         Fault::Chunked,
         Fault::CloseDelimited,
+        Fault::ManyHeaders(200),
         Fault::DropAnswer(Ending::Reset),
         Fault::TruncateBody { to: 60 },
         Fault::Garbage(b"\x00\x01\r\n\r\n".to_vec()),
