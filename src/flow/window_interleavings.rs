@@ -1,5 +1,5 @@
-//! Lanes are neither lost nor invented, in whatever order things happen: the window is polled by hand in generated orders, and
-//! used by real threads. `tests/loom` goes through every order of a few steps.
+//! Lanes are neither lost nor invented, in whatever order things happen: the window is polled by hand in generated orders,
+//! and used by real threads. `tests/loom` goes through every order of a few steps.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -75,6 +75,29 @@ fn a_limit_that_grows_lets_one_who_waits_in() {
     });
 }
 
+#[test]
+fn one_who_comes_while_the_limit_shrinks_gets_a_lane_and_leaves_it_whole() {
+    loom::model(|| {
+        let lanes = Arc::new(Lanes::new(2));
+        let held = lanes.try_enter().unwrap();
+        let coming = {
+            let lanes = lanes.clone();
+            spawn(move || {
+                let lane = block_on(lanes.enter());
+                lanes.leave(lane);
+            })
+        };
+        let leaving = {
+            let lanes = lanes.clone();
+            spawn(move || lanes.leave(held))
+        };
+        lanes.resize(2, 1);
+        coming.join().unwrap();
+        leaving.join().unwrap();
+        assert_whole(&lanes, 1);
+    });
+}
+
 /// As transfers wait for everything.
 async fn until_cancelled<T>(cancel: &Cancel, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
@@ -128,6 +151,27 @@ fn a_cancel_alone_ends_the_wait() {
         lanes.leave(held);
         drop(all);
         assert_whole(&lanes, 1);
+        assert_eq!(budget.in_use(), 0);
+    });
+}
+
+/// The one who waits may have been given some of the bytes already, or all of them.
+#[test]
+fn bytes_of_one_who_gives_up_go_to_the_next() {
+    loom::model(|| {
+        let (budget, cancel) = (Budget::new(2 * KIB), Cancel::new());
+        let first = budget.try_reserve(KIB).unwrap();
+        let second = budget.try_reserve(KIB).unwrap();
+        let giving_up = {
+            let (budget, cancel) = (budget.clone(), cancel.child_token());
+            spawn(move || drop(block_on(until_cancelled(&cancel, budget.reserve(2 * KIB)))))
+        };
+        let leaving = spawn(move || drop(first));
+        cancel.cancel();
+        drop(second);
+        drop(block_on(budget.reserve(2 * KIB)));
+        giving_up.join().unwrap();
+        leaving.join().unwrap();
         assert_eq!(budget.in_use(), 0);
     });
 }
