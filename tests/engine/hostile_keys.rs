@@ -4,10 +4,12 @@ use std::collections::HashSet;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
+use s3bulk::config::TransferOptions;
 use s3bulk::error::Kind;
 
 use crate::download_setup::{denied, files, filled, on, take};
 use crate::fault_server::{Fault, Operation, Rule, Script};
+use crate::rig::{Rig, unhurried};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_with_a_hostile_key_is_not_begun() {
@@ -63,9 +65,14 @@ async fn links_may_lead_about_inside_but_not_outside() {
 async fn the_error_that_is_earliest_in_contract_order_speaks() {
     let late = on(Operation::GetObject).key("p/010").then(Fault::DelayHead(Duration::from_millis(150))).then(denied());
     let early = Rule::new("early").on(Operation::GetObject).key("p/012").then(Fault::status(404, "NoSuchKey"));
-    let keys: Vec<String> = (0..300).map(|number| format!("p/{number:03}")).collect();
-    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-    let rig = filled(Script::new().rule(late).rule(early), &keys);
+    // They keep their lanes, so that most are never begun.
+    let others =
+        Rule::new("others").on(Operation::GetObject).key_where(|key| key > "p/012").then(Fault::HangBeforeHead);
+    let options = TransferOptions { max_concurrency: 16, ..unhurried() };
+    let rig = Rig::with(Script::new().rule(late).rule(early).rule(others), options);
+    for key in (0..300).map(|number| format!("p/{number:03}")) {
+        rig.server.put("bucket", &key, key.clone().into_bytes());
+    }
     let (done, report, error) = take(&rig).await;
     let error = error.expect("an error");
     assert_eq!((rig.server.fired("fault"), rig.server.fired("early")), (1, 1));
