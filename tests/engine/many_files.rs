@@ -7,7 +7,7 @@ use s3bulk::flow::Cancel;
 use s3bulk::transfer::Report;
 
 use crate::fault_server::{Fault, ListFault, Operation, Rule, Script};
-use crate::rig::{Rig, options};
+use crate::rig::{Rig, options, unhurried};
 
 fn list(number: usize) -> Rule {
     Rule::new("fault").on(Operation::ListObjectsV2).nth(number)
@@ -89,8 +89,10 @@ fn count(report: &Report) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_names_every_file_once() {
     let denied = Rule::new("fault").on(Operation::PutObject).key("p/050").then(Fault::status(403, "AccessDenied"));
-    let rig =
-        Rig::with(Script::new().rule(denied), s3bulk::config::TransferOptions { max_concurrency: 4, ..options() });
+    // The others take their time: however late the refusal is noticed, some are left.
+    let others = Rule::new("others").on(Operation::PutObject).key_where(|key| key > "p/060");
+    let script = Script::new().rule(denied).rule(others.then(Fault::DelayHead(Duration::from_millis(100))));
+    let rig = Rig::with(script, s3bulk::config::TransferOptions { max_concurrency: 4, ..unhurried() });
     std::fs::create_dir(rig.source()).unwrap();
     for number in 0..300 {
         std::fs::write(rig.source().join(format!("{number:03}")), b"x").unwrap();
