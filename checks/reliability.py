@@ -56,7 +56,7 @@ def problems(page: str, known: set[str], root: Path) -> Iterator[str]:
         last = _QUOTED.findall(cells.rsplit("|", 1)[-1])
         if row in PROMISES and not last:
             yield f"a row of {row} names no test"
-        named[row] = [*named.get(row, []), *last]
+        named[row] = last
         for name in last:
             if not _is_there(name, known, root):
                 yield f"row {row} names `{name}`, which is not there"
