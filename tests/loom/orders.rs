@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use loom::future::block_on;
-use loom::thread::spawn;
+use loom::thread::{JoinHandle, spawn};
 use s3bulk_loom::{Budget, Cancel, Lanes};
 
 const KIB: u64 = 1 << 10;
@@ -15,18 +15,20 @@ fn assert_whole(lanes: &Lanes, limit: usize) {
     assert_eq!(lanes.free().checked_sub(lanes.debt()), Some(limit));
 }
 
+fn comes_and_leaves(lanes: &Arc<Lanes>) -> JoinHandle<()> {
+    let lanes = lanes.clone();
+    spawn(move || {
+        let lane = block_on(lanes.enter());
+        lanes.leave(lane);
+    })
+}
+
 #[test]
 fn one_who_waits_gets_the_lane_of_one_who_leaves() {
     loom::model(|| {
         let lanes = Arc::new(Lanes::new(1));
         let leaving = lanes.try_enter().unwrap();
-        let other = {
-            let lanes = lanes.clone();
-            spawn(move || {
-                let lane = block_on(lanes.enter());
-                lanes.leave(lane);
-            })
-        };
+        let other = comes_and_leaves(&lanes);
         lanes.leave(leaving);
         let lane = block_on(lanes.enter());
         lanes.leave(lane);
@@ -80,13 +82,7 @@ fn one_who_comes_while_the_limit_shrinks_gets_a_lane_and_leaves_it_whole() {
     loom::model(|| {
         let lanes = Arc::new(Lanes::new(2));
         let held = lanes.try_enter().unwrap();
-        let coming = {
-            let lanes = lanes.clone();
-            spawn(move || {
-                let lane = block_on(lanes.enter());
-                lanes.leave(lane);
-            })
-        };
+        let coming = comes_and_leaves(&lanes);
         let leaving = {
             let lanes = lanes.clone();
             spawn(move || lanes.leave(held))
