@@ -31,14 +31,10 @@ pub fn answer(state: &State, mut request: Request, body: Bytes, faults: &[Fault]
 }
 
 fn as_it_arrives(body: Bytes, faults: &[Fault]) -> Bytes {
+    let flipped = faults.iter().find_map(|fault| if let Fault::FlipBitSent { at } = fault { Some(*at) } else { None });
+    let Some(at) = flipped.filter(|at| *at < body.len()) else { return body };
     let mut bytes = Vec::from(body);
-    for fault in faults {
-        if let Fault::FlipBitSent { at } = fault
-            && let Some(byte) = bytes.get_mut(*at)
-        {
-            *byte ^= 1;
-        }
-    }
+    bytes[at] ^= 1;
     bytes.into()
 }
 
