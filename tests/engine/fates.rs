@@ -84,6 +84,20 @@ pub fn mended_after((fault, times): (Fault, usize)) -> Fate {
     Fate::Mended(fault, if is_silence { 1 } else { times })
 }
 
+/// Answers to a GET that are odd and good.
+pub fn odd_answers() -> Vec<Fault> {
+    vec![
+        Fault::RemoveHeader("etag".into()),
+        Fault::RemoveHeader("x-amz-checksum-crc64nvme".into()),
+        Fault::WeakEtag,
+        Fault::Chunked,
+        Fault::CloseDelimited,
+        Fault::ManyHeaders(200),
+        Fault::set_header("content-encoding", "gzip"),
+        Fault::set_header("connection", "close"),
+    ]
+}
+
 pub fn refused() -> Vec<Fault> {
     vec![
         Fault::status(403, "AccessDenied").into(),

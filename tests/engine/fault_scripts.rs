@@ -8,7 +8,7 @@ use s3bulk::flow::Cancel;
 use s3bulk::transfer::Report;
 
 use crate::download_setup::files;
-use crate::fates::{Fate, config, mended_after, pick, quiet_for_three_seconds, refused, run, transient};
+use crate::fates::{Fate, config, mended_after, odd_answers, pick, quiet_for_three_seconds, refused, run, transient};
 use crate::fault_server::{Ending, Fault, ListFault, Moment, Operation, Rule, Script};
 use crate::rig::{MIDDLING, Rig, content};
 
@@ -23,16 +23,6 @@ fn fate_of_object() -> impl Strategy<Value = Fate> {
         Fault::TruncateBody { to: 5 },
         Fault::ContentLengthOff(-1),
     ]);
-    let odd = vec![
-        Fault::RemoveHeader("etag".into()),
-        Fault::RemoveHeader("x-amz-checksum-crc64nvme".into()),
-        Fault::WeakEtag,
-        Fault::Chunked,
-        Fault::CloseDelimited,
-        Fault::ManyHeaders(200),
-        Fault::set_header("content-encoding", "gzip"),
-        Fault::set_header("connection", "close"),
-    ];
     let mut lost = refused();
     lost.extend([
         Fault::status(500, "InternalError").into(),
@@ -44,7 +34,7 @@ fn fate_of_object() -> impl Strategy<Value = Fate> {
     prop_oneof![
         5 => Just(Fate::Untouched),
         5 => (pick(mended), 1_usize..=2).prop_map(mended_after),
-        2 => pick(odd).prop_map(Fate::Odd),
+        2 => pick(odd_answers()).prop_map(Fate::Odd),
         1 => pick(lost).prop_map(Fate::Lost),
     ]
 }

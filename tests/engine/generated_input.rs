@@ -10,6 +10,7 @@ use s3bulk::flow::Cancel;
 use s3bulk::transfer::LocalFile;
 
 use crate::download_setup::{files, on};
+use crate::fates::run;
 use crate::fault_server::{Fault, Operation, Script};
 use crate::rig::{Rig, options, watched};
 
@@ -19,10 +20,6 @@ const CASES: u32 = 32;
 fn config() -> Config {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(CASES);
     Config { cases, max_shrink_iters: 50, failure_persistence: None, ..Config::default() }
-}
-
-fn run<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(work)
 }
 
 /// A name that is one component of a path on any disk here.
