@@ -9,12 +9,27 @@ use super::fault::{self, Step};
 /// Asks the file system for errors it has held back, and leaves `file` open: closing a duplicate flushes the file the
 /// same as closing the last descriptor does, so the answer is known before the file gets its name. 0.3 us.
 pub(super) fn flush(file: &File) -> io::Result<()> {
+    flush_by(file, File::try_clone)
+}
+
+fn flush_by(file: &File, duplicate: impl Fn(&File) -> io::Result<File>) -> io::Result<()> {
     loop {
-        match close(file.try_clone()?) {
+        // Without a descriptor to spare the disk itself is waited for: dearer by far, and it says the same.
+        let Ok(duplicate) = duplicate(file) else { return sync_if_any(file) };
+        match close(duplicate) {
             // The duplicate is gone whatever close said (close(2)), so the next try needs another one.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => return result,
         }
+    }
+}
+
+/// Waits until the content is on the disk, where there is a disk: FIFOs have nothing to sync (fsync(2)).
+pub(super) fn sync_if_any(file: &File) -> io::Result<()> {
+    fault::at(Step::Sync)?;
+    match file.sync_all() {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        result => result,
     }
 }
 
@@ -48,6 +63,18 @@ mod tests {
         flush(&file).unwrap();
         file.set_len(1).unwrap();
         close(file).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn without_a_descriptor_to_spare_the_disk_is_waited_for() {
+        let file = tempfile::tempfile().unwrap();
+        let duplicate = |_: &File| Err(rustix::io::Errno::MFILE.into());
+        let (flushed, failed) = fault::failing(0, 5, || flush_by(&file, duplicate));
+        assert_eq!((flushed.unwrap_err().raw_os_error(), failed), (Some(5), Some(Step::Sync)));
+        flush_by(&file, duplicate).unwrap();
+        let (_reader, writer) = io::pipe().unwrap();
+        flush_by(&File::from(std::os::fd::OwnedFd::from(writer)), duplicate).unwrap();
     }
 
     #[cfg(target_os = "linux")]

@@ -36,7 +36,7 @@ pub(super) fn at(_step: Step) -> io::Result<()> {
 }
 
 #[cfg(test)]
-pub(super) use script::at;
+pub(super) use script::{at, failing};
 
 #[cfg(test)]
 mod script {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::script::failing;
+use super::failing;
 use super::*;
 use crate::disk::{Root, new_file_at};
 use crate::error::{Kind, Result};

@@ -256,11 +256,7 @@ impl NewFile {
 
     fn finish_straight(&self) -> Result<()> {
         if self.durable {
-            match sync(&self.file) {
-                // What has nothing to sync, as FIFOs (fsync(2)).
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
-                result => result.map_err(|error| self.failed(error, "waiting for the disk"))?,
-            }
+            checked_close::sync_if_any(&self.file).map_err(|error| self.failed(error, "waiting for the disk"))?;
         }
         checked_close::flush(&self.file).map_err(|error| self.failed(error, "closing a device or FIFO"))
     }

@@ -29,6 +29,7 @@ STEPS = {
     "reserve": "fallocate",
     "attributes": "fchmod,fchown",
     "fsync": "fsync",
+    "duplicate": "fcntl",
     "close": "close",
     "link": "linkat",
     "rename": "rename,renameat,renameat2",

@@ -72,6 +72,15 @@ def test_an_old_file_survives_a_disk_that_fails_at_any_call(server_arguments: di
     _check(_faults(server_arguments, named=False, durable=False, steps=steps, every=every), steps)
 
 
+@pytest.mark.timeout(120)
+def test_files_are_whole_without_a_descriptor_to_spare(server_arguments: dict[str, Any]) -> None:
+    want = {"named": False, "durable": False, "steps": ["duplicate"], "every": True, "errors": ["EMFILE"]}
+    faults = _faults(server_arguments, **want)
+    assert faults, "no call failed"
+    for fault in faults:
+        assert (fault["raised"], fault["files"]) == (None, dict.fromkeys(_SIZES, "new"))
+
+
 @pytest.mark.timeout(600)
 @_each_error
 def test_an_old_file_survives_a_failing_disk_without_unnamed_files(
