@@ -19,7 +19,8 @@ from tests.python.faulty_disk import traced
 DESCRIPTORS = 128
 
 
-def _peak_kib() -> int:
+def peak_kib() -> int:
+    """The most memory that this process had, in KiB."""
     # Not getrusage(2): its peak is that of the process which forked this one, too.
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1])
@@ -37,7 +38,7 @@ def main(
         download_prefix_to_folder(client, bucket, "warm", f"{folder}.warm")
 
     warm_up()
-    before = _peak_kib()
+    before = peak_kib()
     delay = ["-e", "trace=pwrite64", "-e", f"inject=pwrite64:delay_enter={disk_delay_us}"]
     slowed: AbstractContextManager[list[str]] = traced(warm_up, *delay) if disk_delay_us else nullcontext([])
     with slowed as log:
@@ -52,8 +53,8 @@ def main(
                 "is_in_order": names == sorted(names, key=os.fsencode),
                 "held_up": len(log),
                 "in_use": client._native.in_use(),
-                "grown_kib": _peak_kib() - before,
-                "peak_kib": _peak_kib(),
+                "grown_kib": peak_kib() - before,
+                "peak_kib": peak_kib(),
                 "files": sum(len(files) for _, _, files in os.walk(folder)) if Path(folder).exists() else 0,
             }
         )
