@@ -95,7 +95,7 @@ def remove_stale_temporary_files(
         OSError: A folder can't be read, or a file not removed. What was removed by then is gone.
     """
     seconds = None if older_than is None else _seconds("older_than", older_than)
-    return [str(path) for path in _core.remove_stale_files(path_of(local_dir), seconds, not dry_run)]
+    return _core.remove_stale_files(path_of(local_dir), seconds, not dry_run)
 
 
 def _seconds(name: str, value: object) -> timedelta:

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 
+use super::visit::Visit;
 use crate::client::Cache;
 
 /// The five attributes of a configuration: endpoint, region, addressing style, access key, secret key.
@@ -32,6 +33,7 @@ impl ClientCache {
     }
 
     fn get(&self, py: Python<'_>, config: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let _visit = Visit::begin(py);
         config.hash()?;
         let read = |name: &str| config.getattr(name)?.extract::<Option<String>>();
         let key: Key = (
@@ -54,6 +56,7 @@ impl ClientCache {
     }
 
     fn clear(&self, py: Python<'_>) {
+        let _visit = Visit::begin(py);
         let gone = self.cache(py).clear();
         drop(gone);
     }

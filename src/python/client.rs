@@ -12,6 +12,7 @@ use super::failure::{attach_report, to_python};
 use super::options;
 use super::report::PyReport;
 use super::threads;
+use super::visit::Visit;
 use super::wait::{Caller, WARNING, run};
 use crate::client::Client;
 use crate::config::{AddressingStyle, Adopted, ClientConfig, CredentialSource, Proxies, Secret, TransferOptions};
@@ -70,10 +71,12 @@ impl NativeClient {
     where
         W: Future<Output = (Report, Option<Error>)> + Send + 'static,
     {
+        let visit = Visit::begin(py);
         let engine = self.engine().map_err(|error| to_python(py, &error, None))?;
         let client = engine.client().clone();
         run(
             py,
+            &visit,
             caller,
             client.desk(),
             |line, cancel| begin(engine, Arc::new(line), cancel),
@@ -102,10 +105,12 @@ impl NativeClient {
         T: Send + 'static,
         W: Future<Output = Result<T>> + Send + 'static,
     {
+        let visit = Visit::begin(py);
         let engine = self.engine().map_err(|error| to_python(py, &error, None))?;
         let client = engine.client().clone();
         run(
             py,
+            &visit,
             caller,
             client.desk(),
             |line, cancel| begin(engine, line, cancel),
@@ -147,6 +152,7 @@ impl NativeClient {
         ca_bundle: Option<PathBuf>,
         mut proxies: HashMap<String, String>,
     ) -> PyResult<Self> {
+        let _visit = Visit::begin(py);
         let source = match (access_key, secret_key, web_identity) {
             _ if credentials.is_some() => CredentialSource::Caller,
             (Some(access_key), Some(secret_key), _) => CredentialSource::Static {
@@ -199,6 +205,7 @@ impl NativeClient {
         user_agent_extra: Option<String>,
         options: &Bound<'_, PyAny>,
     ) -> PyResult<Self> {
+        let _visit = Visit::begin(py);
         let options = options::from_python(options)?;
         let config = ClientConfig {
             endpoint_url: None,
@@ -224,11 +231,13 @@ impl NativeClient {
 
     /// Says where requests of a bucket go from now on. Keys are asked for again when the first of them is signed.
     fn aim(&self, py: Python<'_>, bucket: &str, url: &str, region: &str) -> PyResult<()> {
+        let _visit = Visit::begin(py);
         let placed = self.engine().and_then(|engine| engine.client().place(bucket, url, region));
         placed.map_err(|error| to_python(py, &error, None))
     }
 
     fn with_options(&self, py: Python<'_>, options: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let _visit = Visit::begin(py);
         let options = options::from_python(options)?;
         let engine = self.engine().and_then(|engine| engine.with_options(options.clone()));
         let engine = engine.map_err(|error| to_python(py, &error, None))?;
@@ -338,6 +347,7 @@ impl NativeClient {
 
     /// Bytes of buffers in use and units in flight: both zero when nothing is under way.
     fn in_use(&self, py: Python<'_>) -> PyResult<(u64, usize)> {
+        let _visit = Visit::begin(py);
         let engine = self.engine().map_err(|error| to_python(py, &error, None))?;
         Ok((engine.buffered(), engine.in_flight()))
     }

@@ -1,5 +1,6 @@
 //! Local files and the rules for keys, for transfers that go through a client of the caller's.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::failure::to_python;
+use super::visit::Visit;
 use crate::transfer::local::{self, KeyCheck, NewFile, Root, Stale};
 
 /// Where the files of one download go.
@@ -18,12 +20,14 @@ pub struct PyRoot(Arc<Root>);
 impl PyRoot {
     #[new]
     fn new(py: Python<'_>, directory: PathBuf, key_prefix: &str, durable: bool) -> PyResult<Self> {
-        let root = py.detach(|| local::root(&directory, key_prefix, durable));
+        let visit = Visit::begin(py);
+        let root = visit.detached(py, || local::root(&directory, key_prefix, durable));
         Ok(Self(Arc::new(root.map_err(|error| to_python(py, &error, None))?)))
     }
 
     fn new_file(&self, py: Python<'_>, relative: &str) -> PyResult<PyNewFile> {
-        let file = py.detach(|| self.0.new_file(relative)).map_err(|error| to_python(py, &error, None))?;
+        let visit = Visit::begin(py);
+        let file = visit.detached(py, || self.0.new_file(relative)).map_err(|error| to_python(py, &error, None))?;
         Ok(PyNewFile { file: Mutex::new(Some(file)), place: Some((self.0.clone(), relative.into())) })
     }
 }
@@ -41,7 +45,9 @@ impl PyNewFile {
     #[new]
     #[pyo3(signature = (path, durable=false))]
     fn new(py: Python<'_>, path: PathBuf, durable: bool) -> PyResult<Self> {
-        let file = py.detach(|| local::new_file_at(&path, durable)).map_err(|error| to_python(py, &error, None))?;
+        let visit = Visit::begin(py);
+        let file =
+            visit.detached(py, || local::new_file_at(&path, durable)).map_err(|error| to_python(py, &error, None))?;
         Ok(Self { file: Mutex::new(Some(file)), place: None })
     }
 
@@ -53,8 +59,9 @@ impl PyNewFile {
     }
 
     fn commit(&self, py: Python<'_>) -> PyResult<()> {
+        let visit = Visit::begin(py);
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(ended)?;
-        let committed = py.detach(|| match &self.place {
+        let committed = visit.detached(py, || match &self.place {
             Some((root, name)) => root.commit(file, name),
             None => file.commit(),
         });
@@ -62,8 +69,9 @@ impl PyNewFile {
     }
 
     fn discard(&self, py: Python<'_>) {
+        let visit = Visit::begin(py);
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
-        py.detach(|| drop(file));
+        visit.detached(py, || drop(file));
     }
 }
 
@@ -73,8 +81,11 @@ fn ended() -> PyErr {
 
 /// All files below a directory, in contract order.
 #[pyfunction]
-pub fn walk_folder(py: Python<'_>, local_dir: PathBuf) -> PyResult<Vec<(String, PathBuf)>> {
-    py.detach(|| local::files_below(&local_dir)).map_err(|error| to_python(py, &error, None))
+pub fn walk_folder(py: Python<'_>, local_dir: PathBuf) -> PyResult<Vec<(String, OsString)>> {
+    let visit = Visit::begin(py);
+    let found = visit.detached(py, || local::files_below(&local_dir)).map_err(|error| to_python(py, &error, None))?;
+    // As `str`: to make a `Path` is Python code, and the visit is over by then.
+    Ok(found.into_iter().map(|(relative, path)| (relative, path.into_os_string())).collect())
 }
 
 /// Temporary files that killed processes have left below a directory.
@@ -85,9 +96,12 @@ pub fn remove_stale_files(
     local_dir: PathBuf,
     unwritten_for: Option<Duration>,
     remove: bool,
-) -> PyResult<Vec<PathBuf>> {
+) -> PyResult<Vec<OsString>> {
+    let visit = Visit::begin(py);
     let stale = Stale { unwritten_for };
-    py.detach(|| local::stale_files(&local_dir, stale, remove)).map_err(|error| to_python(py, &error, None))
+    let found = visit.detached(py, || local::stale_files(&local_dir, stale, remove));
+    let found = found.map_err(|error| to_python(py, &error, None))?;
+    Ok(found.into_iter().map(PathBuf::into_os_string).collect())
 }
 
 /// The rules for keys, over all pages of a listing.
@@ -103,6 +117,7 @@ impl PyKeyCheck {
 
     #[expect(clippy::needless_pass_by_value, reason = "a list of str arrives as owned strings")]
     fn check_page(&self, py: Python<'_>, keys: Vec<String>) -> PyResult<Vec<Option<String>>> {
+        let _visit = Visit::begin(py);
         let mut check = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let placed = check.check_page(keys.iter().map(String::as_str)).map_err(|error| to_python(py, &error, None))?;
         Ok(placed.into_iter().map(|placed| placed.map(|placed| placed.remainder.to_string())).collect())

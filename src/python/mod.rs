@@ -8,6 +8,7 @@ mod options;
 mod report;
 mod runtime;
 mod threads;
+mod visit;
 mod wait;
 
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};

@@ -10,7 +10,8 @@ use pyo3::prelude::*;
 use tokio::sync::oneshot;
 
 use super::failure::to_python;
-use super::runtime::{Active, WayBack, enter, stay_if_ending};
+use super::runtime::{Active, enter};
+use super::visit::Visit;
 use crate::client::{Desk, Keys, Question};
 use crate::config::Secret;
 use crate::error::{Error, Kind};
@@ -124,6 +125,7 @@ const FORKED: &str = "this process was forked by a handler or callback of a tran
 /// cleaned up when the exception arrives. `end` turns what the transfer returned into Python's terms.
 pub fn run<T, W, R>(
     py: Python<'_>,
+    visit: &Visit,
     caller: &Caller<'_>,
     desk: &Desk,
     begin: impl FnOnce(Line<T>, Cancel) -> W,
@@ -133,9 +135,8 @@ where
     T: Send + 'static,
     W: Future<Output = T> + Send + 'static,
 {
-    stay_if_ending(py)?;
     let active = enter().map_err(|error| to_python(py, &error, None))?;
-    let (cancel, way_back) = (active.cancel(), active.way_back());
+    let cancel = active.cancel();
     let (notes, received) = channel();
     let line = Line { notes: notes.clone(), debug: caller.wants(DEBUG)? };
     let notes = Arc::new(notes);
@@ -148,7 +149,7 @@ where
     });
     let work = begin(line, cancel.clone());
     spawn(active, work, notes);
-    let mut received = Waiting { received, way_back, process: std::process::id() };
+    let mut received = Waiting { received, visit, process: std::process::id() };
     let served = received.serve(py, caller);
     if received.is_elsewhere() {
         // Whoever held a lock of these at the fork is not in this process.
@@ -184,17 +185,17 @@ fn spawn<T: Send + 'static>(
 }
 
 /// The waiting end; only one thread ever has it.
-struct Waiting<T> {
+struct Waiting<'v, T> {
     received: Receiver<Note<T>>,
-    way_back: WayBack,
+    visit: &'v Visit,
     process: u32,
 }
 
-impl<T: Send> Waiting<T> {
+impl<T: Send> Waiting<'_, T> {
     fn serve(&mut self, py: Python<'_>, caller: &Caller<'_>) -> PyResult<T> {
         loop {
             let received = &mut self.received;
-            match self.way_back.detached(py, move || received.recv_timeout(SLICE)) {
+            match self.visit.detached(py, move || received.recv_timeout(SLICE)) {
                 Ok(Note::Done(done)) => return Ok(done),
                 Ok(Note::Log(level, text)) => caller.log(level, &text)?,
                 Ok(Note::ContentType(name, answer)) => {
@@ -244,7 +245,7 @@ impl<T: Send> Waiting<T> {
     /// Waits until a cancelled transfer has cleaned up. Questions are no longer answered.
     fn until_clean(&mut self, py: Python<'_>) -> Option<T> {
         let received = &mut self.received;
-        self.way_back.detached(py, move || {
+        self.visit.detached(py, move || {
             let deadline = Instant::now() + CLEAN_UP;
             loop {
                 match received.recv_timeout(deadline.saturating_duration_since(Instant::now())) {

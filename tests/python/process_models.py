@@ -208,6 +208,8 @@ def client_that_goes_while_it_works(case: Case) -> None:
 
 def daemon_thread_at_exit(case: Case) -> None:
     """The end of the interpreter finds it anywhere. In a new process each time."""
+    # Threads lend each other the GIL wherever they can.
+    sys.setswitchinterval(1e-6)
     moved = threading.Event()
 
     def for_ever() -> None:
@@ -249,6 +251,7 @@ class Lingering:
 
 def daemon_thread_with_another_client_at_exit(case: Case) -> None:
     """The end of the interpreter finds it at its work on the disk. In a new process each time."""
+    sys.setswitchinterval(1e-6)
     # What a module of the program holds does not go while one of its threads runs.
     vars(json)["lingering"] = Lingering()
     moved = threading.Event()
@@ -292,6 +295,19 @@ def exit_handler_that_is_the_last(case: Case) -> None:
     last_words.append(lambda: _both_at_last(case, client))
 
 
+def thread_of_an_exit_handler_that_is_the_last(case: Case) -> None:
+    """What begins after the end, and is waited for, works. In a new process each time."""
+    client = case.client()
+    case.load(client)
+
+    def join_one() -> None:
+        thread = threading.Thread(target=lambda: _both_at_last(case, client))
+        thread.start()
+        thread.join()
+
+    last_words.append(join_one)
+
+
 def _both_at_last(case: Case, client: Any) -> None:
     case.both(client)
     print("whole", flush=True)
@@ -327,6 +343,7 @@ ONCE_IN_A_PROCESS: dict[str, Callable[[Case], None]] = {
         thread_at_exit,
         exit_handlers,
         exit_handler_that_is_the_last,
+        thread_of_an_exit_handler_that_is_the_last,
     )
 }
 
