@@ -107,7 +107,7 @@ fn is_daemon(py: Python<'_>) -> bool {
     // A thread that `threading` did not start, or a `threading` that has changed.
     let ask = || py.import("threading")?.call_method0("current_thread")?.getattr("daemon")?.extract();
     // Where nobody can be asked any more, the end is further than exit handlers.
-    look().or_else(|_: PyErr| ask()).unwrap_or_else(|_: PyErr| true)
+    look().or_else(|_: PyErr| ask()).unwrap_or(true)
 }
 
 /// This thread ends the interpreter, from now on.
