@@ -24,10 +24,15 @@ fn flush_by(file: &File, duplicate: impl Fn(&File) -> io::Result<File>) -> io::R
     }
 }
 
-/// Waits until the content is on the disk, where there is a disk: FIFOs have nothing to sync (fsync(2)).
-pub(super) fn sync_if_any(file: &File) -> io::Result<()> {
+/// Waits until the content is on the disk.
+pub(super) fn sync(file: &File) -> io::Result<()> {
     fault::at(Step::Sync)?;
-    match file.sync_all() {
+    file.sync_all()
+}
+
+/// The same where there is a disk: FIFOs have nothing to sync (fsync(2)).
+pub(super) fn sync_if_any(file: &File) -> io::Result<()> {
+    match sync(file) {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
         result => result,
     }

@@ -269,7 +269,7 @@ impl NewFile {
             self.hand_on(standing)?;
         }
         if self.durable {
-            sync(&self.file).map_err(|error| self.failed(error, "waiting for the disk"))?;
+            checked_close::sync(&self.file).map_err(|error| self.failed(error, "waiting for the disk"))?;
         }
         checked_close::flush(&self.file).map_err(|error| self.failed(error, "closing a file"))
     }
@@ -352,11 +352,6 @@ impl Target {
     fn look(&self) -> Result<Option<Standing>> {
         self.folder.look(&self.name).map_err(|error| Error::io(error, "looking at the target", &self.path))
     }
-}
-
-fn sync(file: &File) -> io::Result<()> {
-    fault::at(Step::Sync)?;
-    file.sync_all()
 }
 
 /// Writes all chunks, one after the other, in as few calls as the system allows.

@@ -26,7 +26,7 @@ thread_local! {
 /// One call from Python that goes without the GIL, or runs Python code; counted until it is dropped.
 pub struct Visit {
     process: u32,
-    /// It began after the end did, and not in a thread that ends with it.
+    /// It began after the end of the interpreter did.
     is_late: bool,
     of_this_thread: PhantomData<*const ()>,
 }
@@ -52,7 +52,7 @@ impl Visit {
         py.detach(|| {
             let away = Away::begin();
             let done = work();
-            drop(away);
+            drop(away); // first, as where a visit begins
             if ends_with_it && is_ending() {
                 stay();
             }
